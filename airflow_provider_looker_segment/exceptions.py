@@ -1,0 +1,66 @@
+"""Every error of this package, grouped by what to do about it.
+
+::
+
+    LookerSegmentError
+    ├── PermanentError   someone must change something; a retry would fail alike
+    └── TransientError   trying again later may succeed; carries how long to wait
+
+A bad row is not an error here: it is a :class:`~.core.receipts.Problem` in the report, and the
+guards decide whether the run may go on without it.
+Messages read *where · should · but · do*, and never hold a trait value or a secret.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class LookerSegmentError(Exception):
+    """The root of the tree; nothing else is raised on purpose by this package.
+
+    :param where: what the message is about: a Look, a column, a connection id, a row number.
+    :param should: what was expected of it, as the end of the phrase "should …".
+    :param but: what was found instead, as a clause.
+    :param do: what the reader can do about it, as one or more sentences.
+    """
+
+    def __init__(self, where: str, *, should: str, but: str, do: str) -> None:
+        super().__init__(where, should, but, do)
+        self.where = where
+        self.should = should
+        self.but = but
+        self.do = do
+
+    def __str__(self) -> str:
+        return f"{self.where} should {self.should}, but {self.but}. {self.do}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Keep the facts when Airflow pickles the error across a process border."""
+        return _rebuild, (type(self), self.args, self.__dict__.copy())
+
+
+class PermanentError(LookerSegmentError):
+    """Someone must change something first: operators turn it into ``AirflowFailException``."""
+
+
+class TransientError(LookerSegmentError):
+    """Trying again later may succeed: operators let it through, so that Airflow's retries apply.
+
+    :param retry_after_s: seconds the other side asked to wait, if it did.
+    """
+
+    def __init__(
+        self, where: str, *, should: str, but: str, do: str, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(where, should=should, but=but, do=do)
+        self.retry_after_s = retry_after_s
+
+
+def _rebuild(
+    kind: type[LookerSegmentError], args: tuple[str, str, str, str], state: dict[str, Any]
+) -> LookerSegmentError:
+    where, should, but, do = args
+    error = kind(where, should=should, but=but, do=do)
+    error.__dict__.update(state)
+    return error
