@@ -1,0 +1,140 @@
+"""Write the table of destinations for the documentation, from the data the code uses.
+
+``docs/conf.py`` calls :func:`generate` before each build, so the page cannot drift from the rules.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from airflow_provider_looker_segment.core.catalogue import (
+    Catalogue,
+    Destination,
+    example,
+    load_catalogue,
+)
+
+TARGET = Path(__file__).parent / "generated" / "destinations.md"
+
+FILTER = """\
+```{raw} html
+<p><input type="search" id="destination-filter" placeholder="Filter the table"
+  aria-label="Filter the table"></p>
+<script>
+document.getElementById("destination-filter").addEventListener("input", (event) => {
+  const wanted = event.target.value.toLowerCase();
+  for (const row of document.querySelectorAll("table.destinations tbody tr"))
+    row.hidden = !row.textContent.toLowerCase().includes(wanted);
+});
+</script>
+```
+"""
+
+
+def generate(target: Path = TARGET) -> None:
+    """Write the page's generated part; ``docs/destinations.md`` includes it."""
+    target.parent.mkdir(exist_ok=True)
+    target.write_text(render(load_catalogue()), encoding="utf-8")
+
+
+def render(catalogue: Catalogue) -> str:
+    """Return the table and a section for each destination, as MyST."""
+    return "\n".join([*_table(catalogue), "", "## Each destination", "", *_sections(catalogue)])
+
+
+def _table(catalogue: Catalogue) -> Iterator[str]:
+    differing = sum(destination.differs for destination in catalogue.destinations)
+    yield "## The table"
+    yield ""
+    yield (
+        f"{len(catalogue.destinations)} destinations, in the order of "
+        f"[Segment's page]({catalogue.page}), whose table reads so since {catalogue.page_as_of}."
+    )
+    yield f"For {differing} of them something else is true today (marked ≠)."
+    yield ""
+    yield FILTER
+    yield "```{table}"
+    yield ":class: destinations"
+    yield ""
+    yield "| Destination | The page's table asks for | Today | Special note |"
+    yield "|---|---|---|---|"
+    for destination in catalogue.destinations:
+        assert destination.table is not None
+        cells = (
+            f"[`{destination.slug}`](#{_anchor(destination)})",
+            destination.table.words(),
+            _today(destination),
+            destination.special_note,
+        )
+        yield f"| {' | '.join(cells)} |"
+    yield "```"
+
+
+def _today(destination: Destination) -> str:
+    parts = []
+    if destination.current:
+        parts.append(f"≠ {_current(destination)}")
+    if destination.off_by_default:
+        parts.append("≠ off unless a message switches it on")
+    if destination.retired:
+        parts.append("retired")
+    if not destination.server_identify:
+        parts.append("not listed for servers")
+    return "; ".join(parts)
+
+
+def _sections(catalogue: Catalogue) -> Iterator[str]:
+    for destination in catalogue.destinations:
+        yield f"({_anchor(destination)})="
+        yield f"### {destination.name}"
+        yield ""
+        yield from (f"- {line}" for line in _facts(destination))
+        yield ""
+        yield "```json"
+        yield json.dumps(example(destination), indent=2)
+        yield "```"
+        yield ""
+
+
+def _facts(destination: Destination) -> Iterator[str]:
+    if destination.table:
+        yield f"Segment's table asks for {destination.table.words()}."
+    if destination.current:
+        yield f"Its own documentation asks for {_current(destination)}."
+    if destination.special_note:
+        yield f"Special note: {destination.special_note}"
+    for parameter in destination.parameters:
+        yield f"Parameter `{parameter.name}`: {parameter.meaning}"
+    yield from destination.notes
+    if destination.custom_traits:
+        yield destination.custom_traits
+    yield _names(destination)
+    if destination.retired:
+        yield f"Retired: {destination.retired}"
+    if destination.successor:
+        yield f"Successor: {destination.successor.name} (`{destination.successor.slug}`)."
+    yield f"Source: <{destination.source}>, read {destination.as_of}."
+
+
+def _current(destination: Destination) -> str:
+    assert destination.table is not None
+    assert destination.current is not None
+    words = destination.current.words()
+    same = words == destination.table.words()
+    return "the same, in other spellings of the traits too" if same else words
+
+
+def _names(destination: Destination) -> str:
+    if not destination.all_keys:
+        return "Its name in `integrations` is not known, so it cannot be muted."
+    return f"Names in `integrations`: {', '.join(f'`{key}`' for key in destination.all_keys)}."
+
+
+def _anchor(destination: Destination) -> str:
+    return f"destination-{destination.slug.replace('.', '-')}"
+
+
+if __name__ == "__main__":
+    generate()
