@@ -6,7 +6,7 @@
     ├── PermanentError   someone must change something; a retry would fail alike
     └── TransientError   trying again later may succeed; carries how long to wait
 
-A bad row is not an error here: it is a :class:`~.core.receipts.Problem` in the report, and the
+A bad row is not an error here: it is a :class:`~.core.problems.Problem` in the report, and the
 guards decide whether the run may go on without it.
 Messages read *where · should · but · do*, and never hold a trait value or a secret.
 """

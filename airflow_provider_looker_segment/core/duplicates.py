@@ -1,0 +1,66 @@
+"""Users already seen in a run, kept as fingerprints on disk so that memory stays flat.
+
+Fingerprints of a user and a message enter; new, repeated or contradicted leaves.
+Only hashes are stored, in a private temporary database that vanishes when it is closed.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from types import TracebackType
+from typing import Literal, Self
+
+Sighting = Literal["new", "repeat", "conflict"]
+
+_CACHE_KIB = 4_096
+_PENDING = 5_000
+
+
+class SeenUsers:
+    """A set of users that grows on disk instead of in memory."""
+
+    def __init__(self) -> None:
+        # An empty name is SQLite's private temporary database: it spills to disk by itself.
+        self._database = sqlite3.connect("", isolation_level=None)
+        self._database.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+        self._database.execute("PRAGMA journal_mode = OFF")
+        self._database.execute("PRAGMA synchronous = OFF")
+        self._database.execute(
+            "CREATE TABLE seen (user BLOB PRIMARY KEY, message BLOB) WITHOUT ROWID"
+        )
+        self._database.execute("BEGIN")
+        self._pending: dict[bytes, bytes] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._database.close()
+
+    def see(self, user: bytes, message: bytes) -> Sighting:
+        """Note a user and tell whether this run has had them before.
+
+        :param user: fingerprint of who the message is about.
+        :param message: fingerprint of what it says.
+        """
+        known = self._pending.get(user)
+        if known is None:
+            found = self._database.execute("SELECT message FROM seen WHERE user = ?", (user,))
+            row = found.fetchone()
+            known = None if row is None else row[0]
+        if known is not None:
+            return "repeat" if known == message else "conflict"
+        self._pending[user] = message
+        if len(self._pending) >= _PENDING:
+            self._spill()
+        return "new"
+
+    def _spill(self) -> None:
+        # Sorted, neighbouring pages are written together.
+        self._database.executemany("INSERT INTO seen VALUES (?, ?)", sorted(self._pending.items()))
+        self._pending.clear()

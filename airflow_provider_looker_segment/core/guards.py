@@ -1,0 +1,94 @@
+"""When a run stops before anything is sent.
+
+A tally enters; nothing leaves, or a :class:`PermanentError` with the arithmetic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from airflow_provider_looker_segment.core.configuration import check
+from airflow_provider_looker_segment.core.prepare import Tally
+from airflow_provider_looker_segment.exceptions import PermanentError
+
+
+@dataclass(frozen=True, slots=True)
+class Guards:
+    """Limits that a run must keep, or it sends nothing.
+
+    :param max_rejected: share of rows (0 to 1) that may be no message.
+    :param max_unmet: share of messages (0 to 1) that one chosen destination cannot take.
+    :param min_rows: rows the Look must return.
+    :param max_messages: messages a run may send; ``None`` is any number.
+    """
+
+    max_rejected: float = 0.01
+    max_unmet: float = 0.5
+    min_rows: int = 0
+    max_messages: int | None = None
+
+    @classmethod
+    def of(cls, said: Guards | Mapping[str, Any] | None) -> Guards:
+        """Read guards from what a user wrote.
+
+        :raises PermanentError: when a key is unknown or a value is out of its range.
+        """
+        if said is None:
+            return cls()
+        settings = asdict(said) if isinstance(said, cls) else dict(said)  # type: ignore[arg-type]
+        check(settings, schema="guards", where="guards")
+        return cls(**settings)
+
+    def check(self, tally: Tally, *, look: str) -> None:
+        """Stop a run whose rows break a guard.
+
+        :raises PermanentError: naming the guard, its limit and what was found.
+        """
+        if tally.rows < self.min_rows:
+            raise _stopped(
+                f"{look}: its rows",
+                should=f"be at least {self.min_rows:,} (guards.min_rows)",
+                but=f"they are {tally.rows:,}",
+                do="See in Looker whether the Look's filters or its data are at fault.",
+            )
+        # A quotient, for 0.29 * 100 is less than 29.
+        if tally.rows and tally.rejected / tally.rows > self.max_rejected:
+            reasons = "; ".join(
+                f"{problem.count:,} rows {problem.code}"
+                + (f" in `{problem.column}`" if problem.column else "")
+                + f" (first rows {', '.join(map(str, problem.rows[:3]))})"
+                for problem in list(tally.problems)[:5]
+            )
+            raise _stopped(
+                f"{look}: its rows that are no message",
+                should=f"be at most {self.max_rejected:.2%} of {tally.rows:,} "
+                "(guards.max_rejected)",
+                but=f"they are {tally.rejected:,}: {reasons}",
+                do="Mend the Look, change the mapping, or raise the guard.",
+            )
+        for name, counts in tally.verdicts.as_dict().items():
+            judged = counts["met"] + counts["doubtful"] + counts["unmet"]
+            if judged and counts["unmet"] / judged > self.max_unmet:
+                raise _stopped(
+                    f"{look}: the messages that {name} cannot take",
+                    should=f"be at most {self.max_unmet:.2%} of {judged:,} (guards.max_unmet)",
+                    but=f"they are {counts['unmet']:,}: {_listed(counts['reasons'])}",
+                    do="Add what is missing to the Look, or raise the guard.",
+                )
+        if self.max_messages is not None and tally.messages > self.max_messages:
+            raise _stopped(
+                f"{look}: its messages",
+                should=f"be at most {self.max_messages:,} (guards.max_messages)",
+                but=f"they are {tally.messages:,}",
+                do="Narrow the Look's filters, or raise the guard.",
+            )
+
+
+def _stopped(where: str, *, should: str, but: str, do: str) -> PermanentError:
+    return PermanentError(where, should=should, but=but, do=f"Nothing was sent. {do}")
+
+
+def _listed(reasons: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())

@@ -1,0 +1,195 @@
+"""A Look as its metadata describes it, before any query runs.
+
+Looker's JSON about a Look and its explore enters, a :class:`Look` with its columns leaves.
+Nothing here depends on the rows.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from airflow_provider_looker_segment.exceptions import PermanentError
+
+Kind = Literal["dimension", "measure", "table_calculation"]
+
+_PLAIN_REFERENCE = re.compile(r"\s*\$\{\s*([\w.]+)\s*\}\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a Look.
+
+    :param name: the field's full name (``users.email``), or a table calculation's.
+    :param label: its label with the view's (``Users Email``).
+    :param label_short: its label alone (``Email``).
+    :param displayed: what the Look shows above the column.
+    :param tags: its LookML tags, which may say what it identifies.
+    :param renames: the column that it only repeats, where it is a calculation made for renaming.
+    :param renamed: whether such a calculation speaks for this column.
+    """
+
+    name: str
+    label: str
+    label_short: str
+    displayed: str
+    kind: Kind = "dimension"
+    type: str = "string"
+    tags: tuple[str, ...] = ()
+    hidden: bool = False
+    pivoted: bool = False
+    renames: str = ""
+    renamed: bool = False
+
+    @property
+    def shown(self) -> str:
+        """How messages name the column."""
+        return f"`{self.name}`"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A saved Look: its query, its columns, and the fields its filters may name.
+
+    :param query: the Look's own query, as Looker's API describes it.
+    :param fields: every field of the explore, by name, as Looker's API describes it.
+    :param always_filter: filters that the explore adds where the query has none.
+    """
+
+    id: str
+    title: str
+    query: Mapping[str, Any]
+    columns: tuple[Column, ...]
+    fields: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    always_filter: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def where(self) -> str:
+        """How messages name the Look."""
+        return f"Look {self.id}"
+
+    @property
+    def has_table_calculations(self) -> bool:
+        """Whether the result holds columns that Looker computes after the query."""
+        return any(column.kind == "table_calculation" for column in self.columns)
+
+
+def read_look(look: Mapping[str, Any], explore: Mapping[str, Any]) -> Look:
+    """Understand a Look from what Looker says about it and about its explore.
+
+    :param look: keys ``id``, ``title`` and ``query``; the query's keys as in ``WriteQuery``.
+    :param explore: key ``fields`` with lists of fields by category; ``always_filter``.
+    :raises PermanentError: when the Look names a field that its explore no longer has.
+    """
+    query = look["query"]
+    fields = {
+        str(entry["name"]): {**entry, "category": category}
+        for category, entries in (explore.get("fields") or {}).items()
+        for entry in entries or ()
+    }
+    dynamic = dynamic_fields(query)
+    vis_config = query.get("vis_config") or {}
+    names = list(query.get("fields") or ())
+    calculations = [
+        entry["table_calculation"]
+        for entry in dynamic
+        if entry.get("table_calculation") and not entry.get("is_disabled")
+    ]
+    columns = [
+        _column(name, fields, dynamic, vis_config, look_id=str(look["id"]))
+        for name in [*names, *calculations]
+    ]
+    pivots = set(query.get("pivots") or ())
+    columns = [replace(column, pivoted=column.name in pivots) for column in columns]
+    always = explore.get("always_filter") or ()
+    return Look(
+        id=str(look["id"]),
+        title=str(look.get("title") or ""),
+        query=query,
+        columns=tuple(_renamed(columns, dynamic)),
+        fields=fields,
+        always_filter={entry["name"]: entry["value"] for entry in always},
+    )
+
+
+def dynamic_fields(query: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the table calculations and custom fields of a query; Looker keeps them as text."""
+    text = query.get("dynamic_fields")
+    entries = json.loads(text) if isinstance(text, str) and text.strip() else text
+    return list(entries or ())
+
+
+def _column(
+    name: str,
+    fields: Mapping[str, Mapping[str, Any]],
+    dynamic: Iterable[Mapping[str, Any]],
+    vis_config: Mapping[str, Any],
+    *,
+    look_id: str,
+) -> Column:
+    hidden = name in (vis_config.get("hidden_fields") or ())
+    relabelled = (vis_config.get("series_labels") or {}).get(name)
+    for entry in dynamic:
+        for kind in ("table_calculation", "measure", "dimension"):
+            if entry.get(kind) == name:
+                label = str(entry.get("label") or name)
+                return Column(
+                    name=name,
+                    label=label,
+                    label_short=label,
+                    displayed=relabelled or label,
+                    kind=kind,
+                    type=str(entry.get("_type_hint") or entry.get("type") or "string"),
+                    hidden=hidden,
+                )
+    if name not in fields:
+        raise PermanentError(
+            f"Look {look_id}, column `{name}`:",
+            should="exist in the Look's explore",
+            but="it does not; it was renamed or removed in LookML, or the API user may not see it",
+            do="Open the Look in Looker, mend its fields and save it.",
+        )
+    entry = fields[name]
+    label = str(entry.get("label") or name)
+    label_short = str(entry.get("label_short") or label)
+    views_named = vis_config.get("show_view_names", True) is not False
+    return Column(
+        name=name,
+        label=label,
+        label_short=label_short,
+        displayed=relabelled or (label if views_named else label_short),
+        kind="measure" if entry["category"] == "measures" else "dimension",
+        type=str(entry.get("type") or "string"),
+        tags=tuple(entry.get("tags") or ()),
+        hidden=hidden,
+    )
+
+
+def _renamed(columns: list[Column], dynamic: Iterable[Mapping[str, Any]]) -> list[Column]:
+    """Let a calculation that only repeats a column take over what that column identifies.
+
+    Table calculations are how Looker users rename columns, and they cannot carry tags.
+    """
+    by_name = {column.name: column for column in columns}
+    repeats = {
+        str(entry["table_calculation"]): reference.group(1)
+        for entry in dynamic
+        if entry.get("table_calculation")
+        and (reference := _PLAIN_REFERENCE.fullmatch(str(entry.get("expression") or "")))
+    }
+    for name, repeated in repeats.items():
+        root = repeated
+        # A calculation may repeat one that itself only repeats.
+        for _ in repeats:
+            root = repeats.get(root, root)
+        calculation, original = by_name.get(name), by_name.get(root)
+        if calculation is None or original is None or calculation.hidden or original.renamed:
+            continue
+        by_name[calculation.name] = replace(
+            calculation, tags=original.tags, type=original.type, renames=original.name
+        )
+        by_name[original.name] = replace(original, tags=(), renamed=True)
+    return list(by_name.values())

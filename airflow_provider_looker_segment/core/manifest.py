@@ -1,0 +1,145 @@
+"""What extract knows of its chunks and of the Look, for the tasks after it.
+
+Facts enter while extract runs, plain JSON leaves; no value of a row is among them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+
+from airflow_provider_looker_segment.core.chunking import Line
+from airflow_provider_looker_segment.core.prepare import Tally, envelope
+from airflow_provider_looker_segment.exceptions import PermanentError
+
+FORMAT = 1
+_SAMPLES = 3
+
+
+@dataclass(slots=True)
+class Manifest:
+    """The facts of one extract.
+
+    :param generation: raised by a Clear, the same in every retry.
+    :param shared: what all messages have in common.
+    :param seal: fingerprint of the write key that seals the chunks.
+    """
+
+    look: dict[str, str]
+    window: dict[str, str | None]
+    sync_id: str
+    generation: int
+    shared: dict[str, Any]
+    seal: str
+    dry_run: bool
+    warnings: list[str]
+    query_id: str = ""
+    rows: int = 0
+    messages: int = 0
+    duplicates: int = 0
+    rejected: int = 0
+    problems: list[dict[str, Any]] = field(default_factory=list)
+    destinations: dict[str, Any] = field(default_factory=dict)
+    chunks: int = 0
+    shards: int = 0
+    samples: list[dict[str, Any]] = field(default_factory=list)
+    format: int = FORMAT
+
+    @classmethod
+    def begin(
+        cls,
+        *,
+        look_id: str,
+        look_title: str,
+        window_start: datetime | None,
+        window_end: datetime,
+        window_source: str,
+        sync_id: str,
+        generation: int,
+        seal: str,
+        dry_run: bool,
+        version: str,
+        warnings: Iterable[str],
+    ) -> Manifest:
+        """Note what is known before the first row."""
+        end = window_end.isoformat()
+        return cls(
+            look={"id": look_id, "title": look_title},
+            window={
+                "start": window_start.isoformat() if window_start else None,
+                "end": end,
+                "source": window_source,
+            },
+            sync_id=sync_id,
+            generation=generation,
+            shared=envelope(timestamp=end, version=version),
+            seal=seal,
+            dry_run=dry_run,
+            warnings=list(warnings),
+        )
+
+    def close(
+        self, tally: Tally, *, chunks: int, shards: int, samples: list[dict[str, Any]]
+    ) -> None:
+        """Note what the rows became."""
+        self.rows = tally.rows
+        self.messages = tally.messages
+        self.duplicates = tally.duplicates
+        self.rejected = tally.rejected
+        self.problems = tally.problems.as_list()
+        self.destinations = tally.verdicts.as_dict()
+        self.chunks = chunks
+        self.shards = shards
+        self.samples = samples
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the manifest as plain JSON, for XCom."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, said: Any, *, task_id: str) -> Manifest:
+        """Read back what :meth:`as_dict` wrote.
+
+        :param task_id: the task that should have written it.
+        :raises PermanentError: when there is none, or it is of another format.
+        """
+        if not isinstance(said, dict) or said.get("format") != FORMAT:
+            found = said.get("format") if isinstance(said, dict) else "gone"
+            raise PermanentError(
+                f"The manifest of task {task_id!r}",
+                should=f"be there, in format {FORMAT}",
+                but=f"it is {found!r}",
+                do=f"Clear the task {task_id!r} with its downstream tasks.",
+            )
+        return cls(**said)
+
+
+class Samples:
+    """The first messages of a run, kept with their values masked."""
+
+    def __init__(self) -> None:
+        self._lines: list[Line] = []
+
+    def watch(self, lines: Iterable[Line]) -> Iterator[Line]:
+        """Hand lines through and remember the first few."""
+        for line in lines:
+            if len(self._lines) < _SAMPLES:
+                self._lines.append(line)
+            yield line
+
+    def masked(self) -> list[dict[str, Any]]:
+        """Return the remembered messages: every key, and for each value only its kind."""
+        return [_masked(json.loads(line.body)) for line in self._lines]
+
+
+def _masked(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _masked(entry) for key, entry in value.items()}
+    if isinstance(value, str):
+        return f"text of {len(value)}"
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else "true or false"
+    return "number"

@@ -1,0 +1,56 @@
+"""When the next batch may leave, so that a rate is kept in every second.
+
+Times enter as arguments, times leave; nothing here waits or reads a clock.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+_SPAN_S = 1.01
+"""One percent more than a second, so that jitter on the way never packs one."""
+
+
+class Pace:
+    """The places of batches at a given rate. It starts with a full second behind it.
+
+    :param per_second: messages that may leave within any one second.
+    """
+
+    def __init__(self, per_second: float) -> None:
+        self._per_second = per_second
+        self._leaving: deque[tuple[float, float]] | None = None
+        self._messages = 0.0
+
+    @property
+    def max_messages(self) -> int:
+        """Messages of a full batch: half a second's, so that two fill a second.
+
+        A batch for the whole second would waste what large messages leave of it.
+        """
+        return max(1, int(self._per_second) // 2)
+
+    def wait_s(self, messages: int, *, now: float) -> float:
+        """Reserve the next place for a batch.
+
+        :param now: seconds on a clock that never goes back.
+        :return: seconds to wait before sending.
+        """
+        if self._leaving is None:
+            # Whoever sent last may have filled this very second.
+            full_s = messages / self._per_second * _SPAN_S
+            self._leaving = deque([(now + full_s, self._per_second)])
+            self._messages = self._per_second
+        starts_at = now
+        # Batches count for a second; beyond the rate, the next one waits for the first to leave.
+        while self._leaving and (
+            self._leaving[0][0] <= starts_at or self._messages + messages > self._per_second
+        ):
+            leaves_at, left = self._leaving.popleft()
+            starts_at = max(starts_at, leaves_at)
+            self._messages -= left
+        # A batch that is larger than the rate itself counts for as long as it takes.
+        counts_s = max(1.0, messages / self._per_second) * _SPAN_S
+        self._leaving.append((starts_at + counts_s, float(messages)))
+        self._messages += messages
+        return starts_at - now

@@ -1,0 +1,345 @@
+"""Rows become messages: the whole way from Looker's cells to lines of a chunk, in one pass.
+
+Rows of a stream enter, lines leave, and every row is counted exactly once in the tally.
+A row that is no message is a problem with a code, a column and its number, never with a value.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_looker_segment.core.chunking import Line
+from airflow_provider_looker_segment.core.destinations import Outcome, Requirements, Verdict
+from airflow_provider_looker_segment.core.duplicates import SeenUsers, Sighting
+from airflow_provider_looker_segment.core.identity import (
+    anonymous_id_of,
+    email_address,
+    fingerprint,
+    identifier,
+)
+from airflow_provider_looker_segment.core.limits import MAX_MESSAGE_BYTES, MESSAGE_ID_CHARS
+from airflow_provider_looker_segment.core.look import Column
+from airflow_provider_looker_segment.core.mapping import EMAIL_TRAIT, Plan, check_trait_name
+from airflow_provider_looker_segment.core.problems import Problems, RejectedRow
+from airflow_provider_looker_segment.core.rows import Row
+from airflow_provider_looker_segment.core.traits import (
+    OMITTED,
+    Converter,
+    Unsendable,
+    converter,
+)
+from airflow_provider_looker_segment.core.validation import Validator
+from airflow_provider_looker_segment.exceptions import PermanentError
+
+PIVOT_SEPARATOR = "|FIELD|"
+ROW_TOTAL = "$$$_row_total_$$$"
+NULL_PIVOT = "___null"
+
+_encode = json.JSONEncoder(allow_nan=False).encode
+
+
+class Verdicts:
+    """How many messages each destination can take, by its slug."""
+
+    def __init__(self) -> None:
+        # Equal messages share one outcome object, so that counting costs next to nothing.
+        self._counts: dict[int, list[Any]] = {}
+
+    def add(self, outcome: Outcome) -> None:
+        """Count one message."""
+        counted = self._counts.get(id(outcome))
+        if counted is None:
+            self._counts[id(outcome)] = [outcome, 1]
+        else:
+            counted[1] += 1
+
+    def as_dict(self) -> dict[str, dict[str, Any]]:
+        """Return met, doubtful and unmet messages and the reasons, by destination."""
+        summed: dict[str, dict[str, Any]] = {}
+        for outcome, count in self._counts.values():
+            for finding in outcome.findings:
+                entry = summed.setdefault(
+                    finding.destination, {"met": 0, "doubtful": 0, "unmet": 0, "reasons": {}}
+                )
+                entry[finding.verdict.value] += count
+                for reason in finding.reasons:
+                    entry["reasons"][reason] = entry["reasons"].get(reason, 0) + count
+        return summed
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of the rows: ``rows = messages + duplicates + rejected``."""
+
+    rows: int = 0
+    messages: int = 0
+    duplicates: int = 0
+    problems: Problems = field(default_factory=Problems)
+    verdicts: Verdicts = field(default_factory=Verdicts)
+
+    @property
+    def rejected(self) -> int:
+        """Rows that are no message."""
+        return self.problems.count
+
+
+def envelope(*, timestamp: str, version: str) -> dict[str, Any]:
+    """Return what all messages of a run share.
+
+    :param timestamp: the run's moment, ISO 8601 with its offset.
+    :param version: of this package.
+    """
+    return {
+        "type": "identify",
+        "timestamp": timestamp,
+        "context": {
+            "app": {"name": "airflow-provider-looker-segment", "version": version},
+            # The row says what is known about a user, not that the user did something just now.
+            "active": False,
+        },
+    }
+
+
+def complete(shared: Mapping[str, Any], body: Mapping[str, Any], message_id: str) -> dict[str, Any]:
+    """Join a message's own part with what all messages share."""
+    message = {**shared, **body, "messageId": message_id}
+    if "context" in body:
+        message["context"] = {**shared["context"], **body["context"]}
+    return message
+
+
+class Preparation:
+    """One run's way from rows to lines.
+
+    :param plan: what each column means.
+    :param shared: the envelope, for the size of the finished message.
+    :param seen: the users this run has had.
+    :param requirements: what the chosen destinations need, if any were chosen.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        shared: Mapping[str, Any],
+        seen: SeenUsers,
+        requirements: Requirements | None = None,
+    ) -> None:
+        self.tally = Tally()
+        self._plan = plan
+        self._seen = seen
+        self._requirements = requirements
+        self._validator = Validator(traits_schema=plan.mapping.traits_schema)
+        finished = complete(shared, {}, "0" * MESSAGE_ID_CHARS)
+        self._max_body_bytes = MAX_MESSAGE_BYTES - len(_encode(finished))
+        self._traits = [
+            (
+                name,
+                column,
+                None if column is plan.email else self._converter(name),
+                plan.pivoted and column.kind != "dimension",
+            )
+            for name, column in plan.traits
+        ]
+        self._pivots: dict[tuple[str, str], tuple[str, Converter]] = {}
+        self._names = {name: column.shown for name, column in plan.traits}
+
+    def lines(self, rows: Iterable[Row]) -> Iterator[Line]:
+        """Turn rows into lines, counting each row.
+
+        :param rows: in Looker's order; the first of several rows about a user is sent.
+        :raises PermanentError: when the result lacks a column that the Look promised.
+        """
+        tally = self.tally
+        for number, row in enumerate(rows, start=1):
+            tally.rows = number
+            try:
+                text, is_repeat = self._text(row)
+            except RejectedRow as rejected:
+                tally.problems.add(rejected.code, rejected.column, number)
+                continue
+            if is_repeat:
+                tally.duplicates += 1
+                continue
+            tally.messages += 1
+            yield Line(number, text)
+
+    def _text(self, row: Row) -> tuple[str, bool]:
+        """Encode one row's message; tell whether an earlier row was identical."""
+        body = self.body(row)
+        outcome = self._route(body)
+        text = _encode(body)
+        if len(text) > self._max_body_bytes:
+            raise RejectedRow("message_too_large")
+        sighting = self._sighting(body, text)
+        if sighting == "conflict":
+            raise RejectedRow("conflicting_duplicate")
+        if outcome is not None and sighting == "new":
+            self.tally.verdicts.add(outcome)
+        return text, sighting == "repeat"
+
+    def _route(self, body: dict[str, Any]) -> Outcome | None:
+        """Switch off the destinations that cannot take a message.
+
+        :raises RejectedRow: where the run asks to leave such rows out.
+        """
+        if self._requirements is None:
+            return None
+        outcome = self._requirements.check(body)
+        if not outcome.accepted:
+            self.tally.verdicts.add(outcome)
+            unmet = ", ".join(outcome.slugs(Verdict.UNMET))
+            raise RejectedRow("unmet_destination", unmet)
+        integrations = self._requirements.integrations(outcome, body)
+        if integrations is not None:
+            body["integrations"] = integrations
+        return outcome
+
+    def body(self, row: Row) -> dict[str, Any]:
+        """Build one message's own part.
+
+        :raises RejectedRow: when the row is no message.
+        """
+        try:
+            body, email = self._identity(row)
+            traits: dict[str, Any] = {}
+            for name, column, convert, may_be_pivoted in self._traits:
+                if convert is None:
+                    self._add_email(traits, email, column)
+                    continue
+                cell = row[column.name]
+                if may_be_pivoted and _is_pivoted(cell):
+                    self._add_pivots(traits, name, column, cell)
+                    continue
+                try:
+                    value = convert(cell["value"])
+                except Unsendable as problem:
+                    raise RejectedRow(problem.code, column.name) from None
+                if value is not OMITTED:
+                    traits[name] = value
+            group_id = self._plan.group_id
+            if group_id is not None:
+                self._add_group(body, row[group_id.name]["value"], group_id)
+        except (KeyError, TypeError) as error:
+            raise self._changed(row) from error
+        self._validator.check(traits)
+        body["traits"] = traits
+        return body
+
+    def _identity(self, row: Row) -> tuple[dict[str, Any], str]:
+        plan = self._plan
+        body: dict[str, Any] = {}
+        email, email_code = "", ""
+        if plan.email is not None:
+            email, email_code = email_address(row[plan.email.name]["value"])
+            if email_code and not email:
+                raise RejectedRow(email_code, plan.email.name)
+        if plan.user_id is not None:
+            user_id = _checked(identifier(row[plan.user_id.name]["value"]), plan.user_id)
+            if user_id:
+                body["userId"] = user_id
+        if plan.anonymous_id is not None:
+            column = plan.anonymous_id
+            anonymous_id = _checked(identifier(row[column.name]["value"]), column)
+            if anonymous_id:
+                body["anonymousId"] = anonymous_id
+        if not body:
+            if not email or email_code:
+                raise RejectedRow(email_code or "id_missing", plan.identifiers[0].name)
+            if plan.mapping.email_only == "reject":
+                raise RejectedRow("email_only", plan.identifiers[0].name)
+            body["anonymousId"] = anonymous_id_of(email)
+        return body, email
+
+    def _add_email(self, traits: dict[str, Any], email: str, column: Column) -> None:
+        nulls = self._plan.mapping.nulls
+        if email:
+            traits[EMAIL_TRAIT] = email
+        elif nulls == "send":
+            traits[EMAIL_TRAIT] = None
+        elif nulls == "reject":
+            raise RejectedRow("null_value", column.name)
+
+    def _add_group(self, body: dict[str, Any], value: Any, column: Column) -> None:
+        group_id = _checked(identifier(value), column)
+        if group_id:
+            body["context"] = {"groupId": group_id}
+
+    def _add_pivots(
+        self, traits: dict[str, Any], name: str, column: Column, cell: Mapping[str, Any]
+    ) -> None:
+        for key, pivoted in cell.items():
+            known = self._pivots.get((column.name, key))
+            if known is None:
+                known = self._pivots[column.name, key] = self._new_pivot(name, column, key)
+            trait, convert = known
+            try:
+                value = convert(pivoted["value"])
+            except Unsendable as problem:
+                raise RejectedRow(problem.code, column.name) from None
+            if value is not OMITTED:
+                traits[trait] = value
+
+    def _new_pivot(self, name: str, column: Column, key: str) -> tuple[str, Converter]:
+        where = self._plan.look.where
+        trait = f"{name} {pivot_name(key)}"
+        check_trait_name(where, trait, self._plan.mapping, shown=column.shown)
+        if trait in self._names:
+            raise PermanentError(
+                f"{where}: its trait `{trait}`",
+                should="come from one column and pivot",
+                but=f"{self._names[trait]} and {column.shown} would each be it",
+                do="Relabel one in the Look, or rename it with mapping.rename.",
+            )
+        self._names[trait] = column.shown
+        return trait, self._converter(trait)
+
+    def _converter(self, trait: str) -> Converter:
+        mapping = self._plan.mapping
+        return converter(trait, nulls=mapping.nulls, arrays=mapping.arrays)
+
+    def _sighting(self, body: Mapping[str, Any], text: str) -> Sighting:
+        if "userId" in body:
+            user = fingerprint("userId", body["userId"])
+        else:
+            user = fingerprint("anonymousId", body["anonymousId"])
+        return self._seen.see(user, hashlib.blake2b(text.encode("ascii"), digest_size=16).digest())
+
+    def _changed(self, row: Row) -> PermanentError:
+        wanted = [column.name for column in self._plan.identifiers]
+        wanted += [column.name for _, column in self._plan.traits]
+        wanted += [self._plan.group_id.name] if self._plan.group_id else []
+        missing = sorted({name for name in wanted if name not in row})
+        return PermanentError(
+            f"{self._plan.look.where}: the result",
+            should="hold every column of the Look",
+            but=f"it lacks {', '.join(missing)}" if missing else "a cell of it has no value",
+            do="Nothing was sent. The Look may have been edited during the run: clear the task.",
+        )
+
+
+def pivot_name(key: str) -> str:
+    """Name a pivot for people.
+
+    >>> pivot_name("complete"), pivot_name("orders.status___null"), pivot_name("a|FIELD|b")
+    ('complete', 'null', 'a b')
+    """
+    if key == ROW_TOTAL:
+        return "row total"
+    parts = key.split(PIVOT_SEPARATOR)
+    return " ".join("null" if part.endswith(NULL_PIVOT) else part for part in parts)
+
+
+def _is_pivoted(cell: Any) -> bool:
+    return isinstance(cell, dict) and all(isinstance(value, dict) for value in cell.values())
+
+
+def _checked(found: tuple[str, str], column: Column) -> str:
+    text, code = found
+    if code:
+        raise RejectedRow(code, column.name)
+    return text

@@ -1,0 +1,78 @@
+"""What became of messages: receipts that add, and the books that must balance.
+
+Counts enter, counts leave; no message and no value is kept.
+A message is accepted, refused, of unknown fate, or not sent; there is no fifth.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from airflow_provider_looker_segment.core.problems import Problems
+
+
+@dataclass(slots=True)
+class Receipt:
+    """What became of some messages.
+
+    :param messages: how many there were to send.
+    :param accepted: Segment answered that it took them.
+    :param refused: Segment refused each of them by itself, for what it says.
+    :param unknown: they were sent and no answer came; Segment may or may not have them.
+    :param requests: requests made, repeats included.
+    :param sent_bytes: bytes of the request bodies.
+    :param seconds: time from the first request to the last answer, waiting included.
+    """
+
+    messages: int = 0
+    accepted: int = 0
+    refused: int = 0
+    unknown: int = 0
+    requests: int = 0
+    sent_bytes: int = 0
+    seconds: float = 0.0
+    problems: Problems = field(default_factory=Problems)
+
+    @property
+    def not_sent(self) -> int:
+        """Messages that never left."""
+        return self.messages - self.accepted - self.refused - self.unknown
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every message has its answer."""
+        return self.unknown == 0 and self.not_sent == 0
+
+    def __add__(self, other: Receipt) -> Receipt:
+        problems = Problems()
+        problems += self.problems
+        problems += other.problems
+        return Receipt(
+            messages=self.messages + other.messages,
+            accepted=self.accepted + other.accepted,
+            refused=self.refused + other.refused,
+            unknown=self.unknown + other.unknown,
+            requests=self.requests + other.requests,
+            sent_bytes=self.sent_bytes + other.sent_bytes,
+            seconds=max(self.seconds, other.seconds),
+            problems=problems,
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the receipt as plain JSON, for XCom."""
+        counts = asdict(self)
+        counts["problems"] = self.problems.as_list()
+        return counts
+
+    @classmethod
+    def from_dict(cls, said: dict[str, Any]) -> Receipt:
+        """Read back what :meth:`as_dict` wrote."""
+        return cls(**{**said, "problems": Problems(said["problems"])})
+
+    def __str__(self) -> str:
+        return (
+            f"{self.messages:,} messages: {self.accepted:,} accepted by Segment, "
+            f"{self.refused:,} refused, {self.unknown:,} unknown, {self.not_sent:,} not sent "
+            f"({self.requests:,} requests, {self.sent_bytes:,} bytes, {self.seconds:.1f} s)"
+        )

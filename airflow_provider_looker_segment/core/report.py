@@ -1,0 +1,128 @@
+"""The report of a run: its books, in words and in numbers.
+
+A manifest and receipts enter, a report leaves; it is green only when nothing is unaccounted for.
+A report never holds a trait value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_looker_segment.core.problems import MEANINGS, Problems
+from airflow_provider_looker_segment.core.receipts import Receipt
+from airflow_provider_looker_segment.exceptions import PermanentError
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a run did.
+
+    :param manifest: what extract found: the Look, the window, the rows.
+    :param receipt: what became of the messages.
+    """
+
+    manifest: Mapping[str, Any]
+    receipt: Receipt
+
+    @classmethod
+    def of(cls, manifest: Mapping[str, Any], receipts: Iterable[Receipt]) -> Report:
+        """Add up the receipts of a run's shards."""
+        total = sum(receipts, Receipt())
+        # A shard without a receipt sent nothing that anybody knows of.
+        total.messages = 0 if manifest["dry_run"] else int(manifest["messages"])
+        return cls(manifest, total)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report as plain JSON, for XCom and for assets."""
+        manifest, receipt = self.manifest, self.receipt
+        problems = Problems(manifest["problems"])
+        problems += receipt.problems
+        return {
+            "look": manifest["look"],
+            "sync_id": manifest["sync_id"],
+            "window": manifest["window"],
+            "dry_run": manifest["dry_run"],
+            "rows": manifest["rows"],
+            "duplicates": manifest["duplicates"],
+            "rejected": manifest["rejected"],
+            "messages": manifest["messages"],
+            "accepted": receipt.accepted,
+            "refused": receipt.refused,
+            "unknown": receipt.unknown,
+            "not_sent": receipt.not_sent,
+            "problems": problems.as_list(),
+            "warnings": list(manifest["warnings"]),
+            "destinations": manifest["destinations"],
+            "samples": manifest["samples"],
+            "requests": receipt.requests,
+            "sent_bytes": receipt.sent_bytes,
+            "seconds": round(receipt.seconds, 3),
+        }
+
+    def check(self, *, max_rejected: float) -> None:
+        """Fail a run that could not do what it promised.
+
+        :param max_rejected: share of the messages that Segment may refuse one by one.
+        :raises PermanentError: when a message is of unknown fate or was not sent, when too many
+            were refused, or when the books do not balance.
+        """
+        manifest, receipt = self.manifest, self.receipt
+        look = f"Look {manifest['look']['id']}"
+        counted = manifest["messages"] + manifest["duplicates"] + manifest["rejected"]
+        if counted != manifest["rows"] or receipt.not_sent < 0:
+            raise PermanentError(
+                f"{look}: the books",
+                should="balance",
+                but=f"{manifest['rows']:,} rows became {counted:,} outcomes, and "
+                f"{receipt.messages:,} messages have {receipt.messages - receipt.not_sent:,}",
+                do="Clear the extract task with its downstream tasks, and report this as a bug.",
+            )
+        if not receipt.is_complete:
+            raise PermanentError(
+                f"{look}: the run",
+                should="deliver every message",
+                but=f"of {receipt.messages:,} messages {receipt.accepted:,} were accepted, "
+                f"{receipt.unknown:,} are of unknown fate and {receipt.not_sent:,} were not sent",
+                do="See why the identify tasks failed, then clear the extract task with its "
+                "downstream tasks; the report has deleted the chunks.",
+            )
+        if receipt.messages and receipt.refused / receipt.messages > max_rejected:
+            raise PermanentError(
+                f"{look}: the messages that Segment refused",
+                should=f"be at most {max_rejected:.2%} of {receipt.messages:,} "
+                "(guards.max_rejected)",
+                but=f"they are {receipt.refused:,}; the others were accepted",
+                do="Look at the row numbers in the report.",
+            )
+
+    def __str__(self) -> str:
+        said = self.as_dict()
+        counts = [(name, said[name]) for name in ("rows", "duplicates", "rejected", "messages")]
+        if not said["dry_run"]:
+            names = ("accepted", "refused", "unknown", "not_sent")
+            counts += [(name.replace("_", " "), said[name]) for name in names]
+        width = max(len(name) for name, _ in counts)
+        title = f" ({said['look']['title']})" if said["look"]["title"] else ""
+        lines = [
+            f"Look {said['look']['id']}{title} as of {said['window']['end']}"
+            + (", dry run: nothing was sent" if said["dry_run"] else ""),
+            *(f"  {name:<{width}}  {count:>12,}" for name, count in counts),
+        ]
+        lines += [
+            f"  {name}: {counts['met']:,} met, {counts['doubtful']:,} doubtful, "
+            f"{counts['unmet']:,} unmet"
+            for name, counts in said["destinations"].items()
+        ]
+        lines += [_described(problem) for problem in said["problems"]]
+        lines += [f"  warning: {warning}" for warning in said["warnings"]]
+        return "\n".join(lines)
+
+
+def _described(problem: Mapping[str, Any]) -> str:
+    about = f" in `{problem['column']}`" if problem["column"] else ""
+    rows = ", ".join(map(str, problem["rows"]))
+    more = ", …" if problem["count"] > len(problem["rows"]) else ""
+    meaning = MEANINGS.get(problem["code"], "")
+    return f"  {problem['count']:,} rows {problem['code']}{about}: {meaning} (rows {rows}{more})"
