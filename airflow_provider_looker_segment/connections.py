@@ -1,0 +1,203 @@
+"""Airflow connections become the settings of the two sides.
+
+A connection enters, a frozen settings object leaves; secrets stay out of every ``repr``.
+Connections of this package's own types and of the types of the Google and Segment providers
+(``gcp_looker``, ``segment``) are read alike.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from airflow.sdk import BaseHook
+from airflow.sdk.log import mask_secret
+
+from airflow_provider_looker_segment.exceptions import PermanentError
+
+SEGMENT_HOSTS = {"us": "https://api.segment.io", "eu": "https://events.eu1.segmentapis.com"}
+"""Where the Tracking API is, by region.
+
+Source: https://segment.com/docs/guides/regional-segment/
+"""
+
+_TRUE = frozenset({"1", "on", "t", "true", "y", "yes"})
+_FALSE = frozenset({"", "0", "f", "false", "n", "no", "off"})
+
+
+@dataclass(frozen=True, slots=True)
+class LookerSettings:
+    """How to reach Looker's API.
+
+    :param base_url: scheme, host and port, without a path.
+    :param timeout_s: seconds to wait for a connection, the first byte, or the next piece.
+    :param ca_bundle: path of a file with certificate authorities; empty for the usual ones.
+    """
+
+    conn_id: str
+    base_url: str
+    client_id: str
+    client_secret: str = field(repr=False)
+    verify_ssl: bool = True
+    ca_bundle: str = ""
+    timeout_s: float = 600.0
+
+    @classmethod
+    def read(cls, conn_id: str) -> LookerSettings:
+        """Read an Airflow connection.
+
+        :raises PermanentError: when it lacks a field or would send secrets in clear text.
+        """
+        connection = BaseHook.get_connection(conn_id)
+        extra = connection.extra_dejson
+        where = f"Connection {conn_id!r}"
+        host, client_id = connection.host, connection.login
+        client_secret = connection.password
+        if not host:
+            raise _missing(where, "host (the URL of the API)", "Looker")
+        if not client_id:
+            raise _missing(where, "login (the client id)", "Looker")
+        if not client_secret:
+            raise _missing(where, "password (the client secret)", "Looker")
+        base_url = _url(host, connection.port)
+        _refuse_clear_text(where, base_url, extra)
+        verify = extra.get("verify_ssl", True)
+        ca_bundle = str(extra.get("ca_bundle") or "")
+        if isinstance(verify, str) and verify.strip().lower() not in _TRUE | _FALSE:
+            # The SDK's own habit: a path in place of a truth value names the bundle.
+            ca_bundle, verify = verify, True
+        return cls(
+            conn_id=conn_id,
+            base_url=base_url,
+            client_id=client_id,
+            client_secret=client_secret,
+            verify_ssl=truth(verify, where=f"{where}, extra `verify_ssl`"),
+            ca_bundle=ca_bundle,
+            timeout_s=_seconds(extra.get("timeout", 600), where=where),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentSettings:
+    """How to reach one Segment source.
+
+    :param host: scheme and host of the Tracking API.
+    :param send: false makes every run a dry run.
+    """
+
+    conn_id: str
+    host: str
+    write_key: str = field(repr=False)
+    send: bool = True
+    timeout_s: float = 30.0
+
+    @classmethod
+    def read(cls, conn_id: str) -> SegmentSettings:
+        """Read an Airflow connection.
+
+        :raises PermanentError: when it has no write key, an unknown region, or would send
+            the key in clear text.
+        """
+        connection = BaseHook.get_connection(conn_id)
+        extra = connection.extra_dejson
+        where = f"Connection {conn_id!r}"
+        write_key = connection.password or extra.get("write_key")
+        if not write_key:
+            raise _missing(where, "password (the write key)", "Segment")
+        # The official Segment provider keeps the key in an extra that Airflow does not mask.
+        mask_secret(write_key)
+        region = str(extra.get("region") or "us").strip().lower()
+        if region not in SEGMENT_HOSTS:
+            raise PermanentError(
+                f"{where}, extra `region`:",
+                should="be us or eu",
+                but=f"it is {region!r}",
+                do="Choose the region of the Segment workspace, or give a host.",
+            )
+        host = _url(connection.host, connection.port) if connection.host else SEGMENT_HOSTS[region]
+        _refuse_clear_text(where, host, extra)
+        return cls(
+            conn_id=conn_id,
+            host=host,
+            write_key=str(write_key).strip(),
+            send=truth(extra.get("send", True), where=f"{where}, extra `send`"),
+            timeout_s=_seconds(extra.get("timeout", 30), where=where),
+        )
+
+    @property
+    def write_key_fingerprint(self) -> str:
+        """What tells one Segment source from another without revealing its key: 16 hex digits."""
+        digest = hashlib.blake2b(self.write_key.encode(), digest_size=8, person=b"looker_segment")
+        return digest.hexdigest()
+
+
+def truth(said: Any, *, where: str) -> bool:
+    """Read a truth value as people write it in forms, JSON and environment variables.
+
+    :raises PermanentError: when it is neither.
+
+    >>> truth("Yes", where=""), truth(0, where="")
+    (True, False)
+    """
+    text = str(said).strip().lower()
+    if text in _TRUE:
+        return True
+    if text in _FALSE:
+        return False
+    raise PermanentError(where, should="be true or false", but="it is neither", do="Mend it.")
+
+
+def _url(host: str, port: int | None) -> str:
+    url = (host if "://" in host else f"https://{host}").rstrip("/")
+    url = url.removesuffix("/api/4.0").removesuffix("/v1").rstrip("/")
+    return f"{url}:{port}" if port and urlsplit(url).port is None else url
+
+
+def _refuse_clear_text(where: str, url: str, extra: dict[str, Any]) -> None:
+    parts = urlsplit(url)
+    if parts.scheme == "https" or _is_loopback(parts.hostname or ""):
+        return
+    if truth(extra.get("allow_http", False), where=f"{where}, extra `allow_http`"):
+        return
+    raise PermanentError(
+        f"{where}: its host",
+        should="begin with https://",
+        but=f"it begins with {parts.scheme}://, and secrets would travel in clear text",
+        do='Use https, or set the extra "allow_http" to true if the network itself is trusted.',
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _seconds(said: Any, *, where: str) -> float:
+    try:
+        seconds = float(said)
+    except (TypeError, ValueError):
+        seconds = 0.0
+    if not seconds > 0:
+        raise PermanentError(
+            f"{where}, extra `timeout`:",
+            should="be a number of seconds above 0",
+            but=f"it is {said!r}",
+            do="Mend it, or remove it to get the default.",
+        )
+    return seconds
+
+
+def _missing(where: str, name: str, side: str) -> PermanentError:
+    return PermanentError(
+        f"{where}:",
+        should=f"have a {name}",
+        but="it has none",
+        do=f"Fill it in; docs/connections.md says where {side} shows it.",
+    )

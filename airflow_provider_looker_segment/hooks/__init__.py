@@ -1,0 +1,1 @@
+"""What talks to the two services: the only places that import their SDKs."""

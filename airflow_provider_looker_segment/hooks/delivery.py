@@ -1,0 +1,171 @@
+"""Lines become batches, batches become answers, answers become a receipt.
+
+The lines of a shard enter in their order; each message's fate is decided before the next batch
+leaves. No message is dropped: it is accepted, refused alone, of unknown fate, or not sent.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_looker_segment.core.chunking import Line
+from airflow_provider_looker_segment.core.limits import (
+    MAX_BATCH_BYTES,
+    MAX_BATCH_MESSAGES,
+    MESSAGE_ID_CHARS,
+)
+from airflow_provider_looker_segment.core.message_id import MessageIds
+from airflow_provider_looker_segment.core.pacing import Pace
+from airflow_provider_looker_segment.core.prepare import complete
+from airflow_provider_looker_segment.core.receipts import Receipt
+from airflow_provider_looker_segment.hooks.segment import Answer, SegmentHook, exhausted, stopped
+
+PATIENCE_S = 300.0
+"""Seconds one batch may wait for Segment before the task leaves the rest to Airflow's retries."""
+
+_ENVELOPE_BYTES = 500
+"""What the client adds to a batch: the write key, the time it was sent, and their names."""
+
+_LONGEST_BACKOFF_S = 60.0
+_SHORTEST_WAIT_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message, ready to send.
+
+    :param size_bytes: of its JSON, as the client encodes it.
+    """
+
+    row_number: int
+    body: dict[str, Any]
+    size_bytes: int
+
+
+def messages(
+    lines: Iterable[Line], *, shared: dict[str, Any], ids: MessageIds
+) -> Iterator[Message]:
+    """Complete the messages of a shard.
+
+    :param shared: what all messages of the run have in common.
+    """
+    frame = len(json.dumps(complete(shared, {}, "0" * MESSAGE_ID_CHARS)))
+    for line in lines:
+        body = complete(shared, json.loads(line.body), ids.of(line.body))
+        yield Message(line.row_number, body, frame + len(line.body))
+
+
+def batches(found: Iterable[Message], *, max_messages: int) -> Iterator[list[Message]]:
+    """Group messages into batches that fit one request each, in their order."""
+    batch: list[Message] = []
+    size = _ENVELOPE_BYTES
+    limit = min(max_messages, MAX_BATCH_MESSAGES)
+    for message in found:
+        added = message.size_bytes + len(", ")
+        if batch and (size + added > MAX_BATCH_BYTES or len(batch) >= limit):
+            yield batch
+            batch, size = [], _ENVELOPE_BYTES
+        batch.append(message)
+        size += added
+    if batch:
+        yield batch
+
+
+class Delivery:
+    """Delivers the messages of one shard.
+
+    :param hook: where they go.
+    :param pace: when they may.
+    :param receipt: what an earlier try has delivered already; it goes on from there.
+    :param on_progress: called with the receipt whenever the fate of messages is decided.
+    """
+
+    def __init__(
+        self,
+        hook: SegmentHook,
+        pace: Pace,
+        *,
+        receipt: Receipt,
+        on_progress: Callable[[Receipt], None],
+    ) -> None:
+        self.receipt = receipt
+        self._hook = hook
+        self._pace = pace
+        self._on_progress = on_progress
+
+    def run(self, found: Iterable[Message]) -> Receipt:
+        """Deliver messages that no earlier try has delivered.
+
+        :raises PermanentError: when Segment will take none of them.
+        :raises TransientError: when Segment takes none for longer than :data:`PATIENCE_S`.
+        """
+        started = time.monotonic()
+        before_s = self.receipt.seconds
+        try:
+            for batch in batches(found, max_messages=self._pace.max_messages):
+                self._deliver(batch)
+        finally:
+            self.receipt.seconds = before_s + time.monotonic() - started
+        return self.receipt
+
+    def _deliver(self, batch: list[Message]) -> None:
+        answer = self._post(batch)
+        if answer.kind == "accepted":
+            self.receipt.accepted += len(batch)
+            self._on_progress(self.receipt)
+        elif len(batch) > 1:
+            # Somewhere in it is the message at fault; the others must not suffer for it.
+            middle = len(batch) // 2
+            self._deliver(batch[:middle])
+            self._deliver(batch[middle:])
+        else:
+            self._refuse(batch[0], answer)
+
+    def _refuse(self, message: Message, answer: Answer) -> None:
+        self.receipt.refused += 1
+        self.receipt.problems.add("refused_by_segment", "", message.row_number)
+        self._on_progress(self.receipt)
+        if self.receipt.refused > 1 and not self.receipt.accepted:
+            # Two different messages and not one accepted: it is not the messages.
+            raise stopped(answer, self._hook.settings)
+
+    def _post(self, batch: list[Message]) -> Answer:
+        """Post one batch until its fate is known, waiting as told."""
+        waited_s = 0.0
+        maybe_accepted = False
+        bodies = [message.body for message in batch]
+        for attempt in itertools.count():
+            time.sleep(self._pace.wait_s(len(batch), now=time.monotonic()))
+            answer = self._hook.post(bodies)
+            self.receipt.requests += 1
+            self.receipt.sent_bytes += sum(message.size_bytes for message in batch)
+            if answer.kind in ("accepted", "bad_content", "too_large"):
+                return answer
+            maybe_accepted = maybe_accepted or answer.maybe_accepted
+            if answer.kind == "stop":
+                self._lose(batch, maybe_accepted=maybe_accepted)
+                raise stopped(answer, self._hook.settings)
+            delay_s = _delay_s(answer, attempt)
+            if waited_s + delay_s > PATIENCE_S:
+                self._lose(batch, maybe_accepted=maybe_accepted)
+                raise exhausted(answer, self._hook.settings)
+            waited_s += delay_s
+            time.sleep(delay_s)
+        raise AssertionError  # pragma: no cover - the loop has no other end
+
+    def _lose(self, batch: list[Message], *, maybe_accepted: bool) -> None:
+        if maybe_accepted:
+            self.receipt.unknown += len(batch)
+
+
+def _delay_s(answer: Answer, attempt: int) -> float:
+    if answer.retry_after_s is not None:
+        return max(answer.retry_after_s, _SHORTEST_WAIT_S)
+    backoff = min(2.0**attempt, _LONGEST_BACKOFF_S)
+    return max(_SHORTEST_WAIT_S, backoff * random.uniform(0.5, 1.0))  # noqa: S311 - jitter

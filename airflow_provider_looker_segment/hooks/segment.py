@@ -1,0 +1,196 @@
+"""The Segment side: one batch, one request, one honest answer.
+
+The only place that imports ``segment.analytics``, and of it only the function that posts a batch:
+its queueing client loses messages and reports success.
+A batch counts as accepted only when Segment itself said so; a 200 means queued, not delivered.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any, Literal
+
+import requests
+from airflow.sdk import BaseHook
+
+from airflow_provider_looker_segment.connections import SEGMENT_HOSTS, SegmentSettings
+from airflow_provider_looker_segment.core.retry_after import retry_after_s
+from airflow_provider_looker_segment.exceptions import PermanentError, TransientError
+
+Kind = Literal["accepted", "bad_content", "too_large", "wait", "stop"]
+
+_WAIT_STATUSES = frozenset({408, 410, 429, 460})
+_STOP_STATUSES = frozenset({501, 505})
+_CDN = "https://cdn.segment.com"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of one request.
+
+    :param kind: what to do about it. ``bad_content``: some message is at fault; ``too_large``: the
+        request is; ``wait``: try again later; ``stop``: no request of this run can succeed.
+    :param said: the answer in words, without anything that was sent.
+    :param retry_after_s: seconds Segment asked to wait, if it did.
+    :param maybe_accepted: the messages may have arrived although no answer says so.
+    """
+
+    kind: Kind
+    said: str = ""
+    retry_after_s: float | None = None
+    maybe_accepted: bool = False
+
+
+class SegmentHook(BaseHook):
+    """Posts batches to one Segment source.
+
+    :param segment_conn_id: an Airflow connection of type ``segment_source`` or ``segment``.
+    """
+
+    conn_name_attr = "segment_conn_id"
+    default_conn_name = "segment_default"
+    conn_type = "segment_source"
+    hook_name = "Segment source"
+
+    def __init__(self, segment_conn_id: str = default_conn_name) -> None:
+        super().__init__()
+        self.segment_conn_id = segment_conn_id
+
+    @cached_property
+    def settings(self) -> SegmentSettings:
+        """The connection, as settings."""
+        return SegmentSettings.read(self.segment_conn_id)
+
+    @cached_property
+    def _client(self) -> Any:
+        from segment.analytics import request  # noqa: PLC0415 - costs half a second at import
+
+        # At debug level the client logs whole bodies: the write key and everybody's traits.
+        logging.getLogger("segment").addFilter(_above_debug)
+        # A followed redirect would carry both to another host, or turn the POST into a GET.
+        request._session.max_redirects = 0  # noqa: SLF001 - the client offers no setting for it
+        return request
+
+    def post(self, batch: Sequence[dict[str, Any]]) -> Answer:
+        """Send one batch and tell what Segment answered.
+
+        :param batch: complete messages, at most 2,500 and 475,000 bytes with the envelope.
+        """
+        settings = self.settings
+        try:
+            response = self._client.post(
+                settings.write_key,
+                host=settings.host,
+                timeout=settings.timeout_s,
+                batch=list(batch),
+            )
+        except self._client.APIError as error:
+            return _refused(error.response)
+        except requests.TooManyRedirects as error:
+            return _refused(error.response)
+        except (requests.exceptions.ConnectTimeout, requests.ConnectionError) as error:
+            return Answer("wait", _network(error), maybe_accepted=not _never_connected(error))
+        except requests.RequestException as error:
+            return Answer("wait", _network(error), maybe_accepted=True)
+        return _judged(response)
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Look the write key up in Segment's settings, for the connection form's test button.
+
+        Nothing is sent: Segment answers 200 to any key, so that sending would prove nothing.
+        """
+        try:
+            settings = self.settings
+        except PermanentError as error:
+            return False, str(error)
+        url = _CDN if settings.host == SEGMENT_HOSTS["us"] else settings.host
+        try:
+            found = requests.get(
+                f"{url}/v1/projects/{settings.write_key}/settings", timeout=settings.timeout_s
+            )
+        except requests.RequestException as error:
+            return True, f"Could not confirm the write key: {_network(error)}."
+        if found.status_code == 200:
+            return True, f"Segment knows this write key ({settings.host})."
+        return True, (
+            f"Could not confirm the write key: the settings look-up answered {found.status_code}. "
+            "Segment accepts messages for unknown keys too; check the source's debugger."
+        )
+
+
+def stopped(answer: Answer, settings: SegmentSettings) -> PermanentError:
+    """Build the error for an answer after which no request can succeed."""
+    return PermanentError(
+        f"Segment ({settings.host}):",
+        should="take the messages",
+        but=answer.said,
+        do=f"Check the host and the write key of connection {settings.conn_id!r}.",
+    )
+
+
+def exhausted(answer: Answer, settings: SegmentSettings) -> TransientError:
+    """Build the error for an answer that stayed the same for too long."""
+    return TransientError(
+        f"Segment ({settings.host}):",
+        should="take the messages",
+        but=answer.said,
+        do="A retry goes on where this try stopped, under the same message ids.",
+        retry_after_s=answer.retry_after_s,
+    )
+
+
+def _judged(response: requests.Response) -> Answer:
+    if response.history or response.request.method != "POST":
+        return Answer("stop", "it redirected the request to another address", maybe_accepted=True)
+    try:
+        body = response.json()
+    except ValueError:
+        return Answer(
+            "stop",
+            f"it answered {response.status_code} with something that is not Segment's JSON",
+            maybe_accepted=True,
+        )
+    if isinstance(body, dict) and body.get("success") is True:
+        return Answer("accepted")
+    return Answer(
+        "wait", f"it answered {response.status_code} without success", maybe_accepted=True
+    )
+
+
+def _refused(response: requests.Response | None) -> Answer:
+    if response is None:
+        return Answer("stop", "it redirected the request to another address")
+    status = response.status_code
+    said = f"it answered {status}"
+    delay_s = retry_after_s(response.headers, now=datetime.now(UTC))
+    if status == 400:
+        return Answer("bad_content", said)
+    if status == 413:
+        return Answer("too_large", said)
+    if status in _WAIT_STATUSES or (status >= 500 and status not in _STOP_STATUSES):
+        return Answer("wait", said, retry_after_s=delay_s, maybe_accepted=status != 429)
+    if 300 <= status < 400:
+        return Answer("stop", f"{said}, a redirect to another address")
+    return Answer("stop", said)
+
+
+def _never_connected(error: requests.RequestException) -> bool:
+    from urllib3.exceptions import ConnectTimeoutError, NewConnectionError  # noqa: PLC0415
+
+    if isinstance(error, requests.exceptions.ConnectTimeout | requests.exceptions.SSLError):
+        return True
+    reason = getattr(error.args[0] if error.args else None, "reason", None)
+    return isinstance(reason, NewConnectionError | ConnectTimeoutError)
+
+
+def _network(error: requests.RequestException) -> str:
+    # The library's own text would quote the address, and with it the write key.
+    return f"the network failed ({type(error).__name__})"
+
+
+def _above_debug(record: logging.LogRecord) -> bool:
+    return record.levelno > logging.DEBUG

@@ -1,0 +1,1 @@
+"""Where a run keeps what it must not lose: chunks in XCom."""

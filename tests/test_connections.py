@@ -1,0 +1,107 @@
+"""Airflow connections become settings, or a message that says what to fill in."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from airflow_provider_looker_segment.connections import LookerSettings, truth
+from airflow_provider_looker_segment.exceptions import PermanentError
+
+FULL = {"conn_type": "looker", "host": "https://a.example.com", "login": "id", "password": "s3cret"}
+
+
+def read(monkeypatch: pytest.MonkeyPatch, said: dict[str, Any]) -> LookerSettings:
+    """Read a Looker connection from the environment."""
+    monkeypatch.setenv("AIRFLOW_CONN_LOOKER_DEFAULT", json.dumps(said))
+    return LookerSettings.read("looker_default")
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "url"),
+    [
+        ("https://a.example.com", None, "https://a.example.com"),
+        ("a.example.com", None, "https://a.example.com"),
+        ("https://a.example.com/", 19999, "https://a.example.com:19999"),
+        ("https://a.example.com:19999", 19999, "https://a.example.com:19999"),
+        ("https://a.example.com/api/4.0", None, "https://a.example.com"),
+        ("http://127.0.0.1:8080", None, "http://127.0.0.1:8080"),
+        ("http://localhost:8080", None, "http://localhost:8080"),
+    ],
+)
+def test_the_host_becomes_the_api_address(
+    monkeypatch: pytest.MonkeyPatch, host: str, port: int | None, url: str
+) -> None:
+    """However people write it, one address comes out."""
+    assert url == read(monkeypatch, {**FULL, "host": host, "port": port}).base_url
+
+
+@pytest.mark.parametrize(
+    ("extra", "verify_ssl", "ca_bundle"),
+    [
+        ({}, True, ""),
+        ({"verify_ssl": True}, True, ""),
+        ({"verify_ssl": "true"}, True, ""),
+        ({"verify_ssl": False}, False, ""),
+        ({"verify_ssl": "no"}, False, ""),
+        ({"verify_ssl": "/etc/ca.pem"}, True, "/etc/ca.pem"),
+        ({"ca_bundle": "/etc/ca.pem"}, True, "/etc/ca.pem"),
+    ],
+)
+def test_tls_is_verified_unless_somebody_says_no(
+    monkeypatch: pytest.MonkeyPatch, extra: dict[str, Any], verify_ssl: bool, ca_bundle: str
+) -> None:
+    """JSON booleans, words and a path are all understood."""
+    settings = read(monkeypatch, {**FULL, "extra": extra})
+
+    assert (verify_ssl, ca_bundle) == (settings.verify_ssl, settings.ca_bundle)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"host": None}, "host"),
+        ({"login": None}, "client id"),
+        ({"password": None}, "client secret"),
+        ({"host": "http://a.example.com"}, "clear text"),
+        ({"extra": {"timeout": "soon"}}, "timeout"),
+        ({"extra": {"timeout": 0}}, "timeout"),
+    ],
+)
+def test_what_is_missing_is_named(
+    monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], complaint: str
+) -> None:
+    """The message names the connection and the field, and never the secret."""
+    with pytest.raises(PermanentError, match=complaint) as raised:
+        read(monkeypatch, {**FULL, **change})
+
+    assert "'looker_default'" in str(raised.value)
+    assert "s3cret" not in str(raised.value)
+
+
+def test_a_trusted_network_may_be_unencrypted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plain http to another machine needs a word of consent."""
+    said = {**FULL, "host": "http://a.example.com", "extra": {"allow_http": True}}
+
+    assert "http://a.example.com" == read(monkeypatch, said).base_url
+
+
+def test_the_google_providers_connection_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection of type ``gcp_looker`` is read unchanged."""
+    said = {**FULL, "conn_type": "gcp_looker", "port": 19999, "extra": {"timeout": "30"}}
+    settings = read(monkeypatch, said)
+
+    assert ("https://a.example.com:19999", 30.0) == (settings.base_url, settings.timeout_s)
+
+
+def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings may be printed."""
+    assert "s3cret" not in repr(read(monkeypatch, FULL))
+
+
+def test_what_is_neither_true_nor_false_is_refused() -> None:
+    """A typing error never switches something on or off."""
+    with pytest.raises(PermanentError, match="true or false"):
+        truth("perhaps", where="it")
