@@ -1,0 +1,1 @@
+"""The three tasks of a run: extract, identify, report."""

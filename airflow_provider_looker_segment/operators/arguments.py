@@ -1,0 +1,164 @@
+"""What users write into operator arguments, templates and forms becomes typed values.
+
+Templates render everything to text unless a DAG says otherwise, so text is understood too.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from airflow_provider_looker_segment.connections import truth
+from airflow_provider_looker_segment.core.query import RowLimit
+from airflow_provider_looker_segment.exceptions import PermanentError
+
+_NOTHING = frozenset({"", "none", "null"})
+
+
+def look_id(said: Any) -> str:
+    """Read a Look's id.
+
+    :raises PermanentError: when it is empty, as a template that found nothing leaves it.
+    """
+    _refuse_undefined("look_id", said)
+    text = "" if said is None else str(said).strip()
+    if text.lower() in _NOTHING:
+        raise PermanentError(
+            "Argument `look_id`:",
+            should="be the id of a Look",
+            but="it is empty",
+            do="Write the number from the Look's address in Looker, or mend the template.",
+        )
+    return text
+
+
+def flag(name: str, said: Any) -> bool:
+    """Read a truth value."""
+    _refuse_undefined(name, said)
+    return truth(said, where=f"Argument `{name}`:")
+
+
+def row_limit(said: Any) -> RowLimit:
+    """Read a row limit.
+
+    :raises PermanentError: when it is neither empty, ``look``, ``all`` nor a number above 0.
+    """
+    _refuse_undefined("row_limit", said)
+    text = "" if said is None else str(said).strip().lower()
+    if text in _NOTHING:
+        return None
+    if text == "look":
+        return "look"
+    if text == "all":
+        return "all"
+    if text.isdecimal() and int(text):
+        return int(text)
+    raise PermanentError(
+        "Argument `row_limit`:",
+        should='be "look", "all", or a number above 0',
+        but="it is none of them",
+        do="Mend it, or leave it out.",
+    )
+
+
+def names(name: str, said: Any) -> list[str]:
+    """Read a list of names, also from text such as ``braze, zendesk``."""
+    _refuse_undefined(name, said)
+    value = _parsed(said)
+    if isinstance(value, str):
+        value = value.split(",")
+    if value is None:
+        return []
+    if not isinstance(value, list | tuple | set):
+        raise PermanentError(
+            f"Argument `{name}`:", should="be a list", but="it is not", do="Mend it."
+        )
+    return [text for entry in value if (text := str(entry).strip())]
+
+
+def expressions(name: str, said: Any) -> dict[str, str]:
+    """Read filter expressions by field, from a mapping, JSON, or rows of ``field: expression``."""
+    _refuse_undefined(name, said)
+    value = _parsed(said)
+    if value is None:
+        return {}
+    if isinstance(value, list | tuple):
+        pairs = [str(entry).partition(":") for entry in value]
+        value = {field.strip(): text.strip() for field, colon, text in pairs if colon}
+        if len(value) != len(pairs):
+            value = None
+    if not isinstance(value, Mapping):
+        raise PermanentError(
+            f"Argument `{name}`:",
+            should="give an expression for each field",
+            but="it does not",
+            do='Write {"users.state": "CA"}, or one line "users.state: CA" for each field.',
+        )
+    return {str(field): str(text) for field, text in value.items()}
+
+
+def settings(name: str, said: Any) -> Mapping[str, Any] | None:
+    """Read settings from a mapping, or from a YAML file when a path is given.
+
+    :raises PermanentError: when the file cannot be read or holds no mapping.
+    """
+    if not isinstance(said, str | Path):
+        found: Mapping[str, Any] | None = said
+        return found
+    import yaml  # noqa: PLC0415 - only for configuration in files
+
+    try:
+        loaded = yaml.safe_load(Path(said).read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise PermanentError(
+            f"Argument `{name}`, file {str(said)!r}:",
+            should="be a YAML file",
+            but=f"it cannot be read ({type(error).__name__})",
+            do="Check the path as the worker sees it, and the file's syntax.",
+        ) from error
+    if not isinstance(loaded, dict):
+        raise PermanentError(
+            f"Argument `{name}`, file {str(said)!r}:",
+            should="hold keys and values",
+            but="it does not",
+            do="Mend the file.",
+        )
+    return loaded
+
+
+def _parsed(said: Any) -> Any:
+    if not isinstance(said, str):
+        return said
+    text = said.strip()
+    if text.lower() in _NOTHING:
+        return None
+    if text[0] not in "[{(":
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        pass
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def _refuse_undefined(name: str, said: Any) -> None:
+    """Refuse what a native template leaves where a variable does not exist."""
+    from jinja2 import Undefined  # noqa: PLC0415 - Airflow has it loaded by then
+
+    values = said if isinstance(said, list | tuple) else [said]
+    if isinstance(said, Mapping):
+        values = list(said.values())
+    if any(isinstance(value, Undefined) for value in values):
+        raise PermanentError(
+            f"Argument `{name}`:",
+            should="come from a template that finds its value",
+            but="the template names something that this run does not have",
+            do="Runs without a date have no data_interval_start or ds; use dag_run.run_after, "
+            "or leave the dates to as_of.",
+        )

@@ -1,0 +1,310 @@
+"""Extract: run a Look, map and check every row, leave sealed chunks in XCom.
+
+A Look's id enters, a short list of shards leaves. Nothing is sent here, and nothing half-read,
+half-mapped or above a guard is left behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from collections.abc import Mapping as AbstractMapping
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow.sdk import BaseOperator
+
+from airflow_provider_looker_segment import __version__, window
+from airflow_provider_looker_segment.connections import SegmentSettings
+from airflow_provider_looker_segment.core import prepare
+from airflow_provider_looker_segment.core.chunking import Line, pack, shard
+from airflow_provider_looker_segment.core.destinations import Requirements
+from airflow_provider_looker_segment.core.duplicates import SeenUsers
+from airflow_provider_looker_segment.core.guards import Guards
+from airflow_provider_looker_segment.core.limits import MAX_DATABASE_BYTES
+from airflow_provider_looker_segment.core.look import Look
+from airflow_provider_looker_segment.core.manifest import Manifest, Samples
+from airflow_provider_looker_segment.core.mapping import Mapping, Plan, plan
+from airflow_provider_looker_segment.core.query import RunQuery, run_query
+from airflow_provider_looker_segment.core.rows import RowStream
+from airflow_provider_looker_segment.exceptions import PermanentError
+from airflow_provider_looker_segment.hooks.looker import LookerHook
+from airflow_provider_looker_segment.operators import arguments
+from airflow_provider_looker_segment.operators.errors import airflow_errors
+from airflow_provider_looker_segment.stores.chunks import (
+    MANIFEST_KEY,
+    ChunkStore,
+    Seal,
+    in_object_storage,
+    max_packed_bytes,
+)
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class LookerRunLookOperator(BaseOperator):
+    """Run a Look as of the run's window and leave its rows as messages in XCom.
+
+    Returns a list of shards: references for :class:`SegmentIdentifyOperator` to be mapped over.
+
+    :param look_id: the number in the Look's address in Looker. (templated)
+    :param as_of: anchor the Look's relative date filters at the end of the run's window;
+        false leaves them to Looker's clock. (templated)
+    :param filters: filter expressions by field; each replaces the Look's own. (templated)
+    :param row_limit: ``None`` fetches everything unless somebody chose the Look's limit,
+        ``"look"`` keeps that limit, ``"all"`` fetches everything, or a number. (templated)
+    :param mapping: who a row is about and what is sent; a :class:`Mapping`, a dict, or the path
+        of a YAML file. (templated)
+    :param destinations: the tools that must be able to use the rows. (templated)
+    :param only: send to these destinations and to no others. (templated)
+    :param unmet: what becomes of a row that a destination cannot use: ``"mute"`` keeps it from
+        that destination, ``"reject"`` leaves it out, ``"warn"`` only counts it.
+    :param destination_rules: ``"table"``, ``"current"``, or ``"both"`` to accept what either does.
+    :param sync_id: what names this Look's way into Segment; the DAG's and the Look's id by default.
+        (templated)
+    :param guards: when to stop; :class:`Guards`, a dict, or the path of a YAML file.
+    :param dry_run: check everything and send nothing. (templated)
+    :param looker_conn_id: an Airflow connection of type ``looker`` or ``gcp_looker``.
+    :param segment_conn_id: where the messages will go; its write key seals the chunks.
+    """
+
+    template_fields: Sequence[str] = (
+        "look_id",
+        "as_of",
+        "filters",
+        "row_limit",
+        "mapping",
+        "destinations",
+        "only",
+        "sync_id",
+        "is_dry_run",
+    )
+    template_fields_renderers = {"filters": "json", "mapping": "json"}  # noqa: RUF012 - as Airflow has it
+    ui_color = "#e8e6ff"
+
+    def __init__(
+        self,
+        *,
+        look_id: str | int,
+        as_of: bool | str = True,
+        filters: AbstractMapping[str, str] | str | None = None,
+        row_limit: int | str | None = None,
+        mapping: Mapping | AbstractMapping[str, Any] | str | None = None,
+        destinations: Sequence[str] | str | None = None,
+        only: bool | str = False,
+        unmet: Literal["mute", "reject", "warn"] = "mute",
+        destination_rules: Literal["both", "table", "current"] = "both",
+        sync_id: str | None = None,
+        guards: Guards | AbstractMapping[str, Any] | str | None = None,
+        dry_run: bool | str = False,
+        looker_conn_id: str = LookerHook.default_conn_name,
+        segment_conn_id: str = "segment_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.look_id = look_id
+        self.as_of = as_of
+        self.filters = filters
+        self.row_limit = row_limit
+        self.mapping = mapping
+        self.destinations = destinations
+        self.only = only
+        self.unmet = unmet
+        self.destination_rules = destination_rules
+        self.sync_id = sync_id
+        self.guards = guards
+        # `dry_run` is a method of every operator.
+        self.is_dry_run = dry_run
+        self.looker_conn_id = looker_conn_id
+        self.segment_conn_id = segment_conn_id
+
+    def execute(self, context: Context) -> list[dict[str, Any]]:
+        """Run the Look; return the shards."""
+        with airflow_errors(), closing(LookerHook(self.looker_conn_id)) as hook:
+            run_window = window.resolve(context)
+            self.log.info("The run stands for %s.", run_window)
+            look = hook.look(arguments.look_id(self.look_id))
+            planned = plan(look, Mapping.of(arguments.settings("mapping", self.mapping)))
+            requirements = self._requirements(planned)
+            query = self._query(look, run_window)
+            segment = SegmentSettings.read(self.segment_conn_id)
+            manifest = Manifest.begin(
+                look_id=look.id,
+                look_title=look.title,
+                window_start=run_window.start,
+                window_end=run_window.end,
+                window_source=run_window.source,
+                sync_id=str(self.sync_id or f"{self.dag_id}/{look.id}"),
+                generation=context["ti"].max_tries,
+                seal=segment.write_key_fingerprint,
+                dry_run=arguments.flag("dry_run", self.is_dry_run) or not segment.send,
+                version=__version__,
+                warnings=[*planned.warnings, *_warnings(planned, requirements)],
+            )
+            query_id = hook.create_query(query, where=look.where)
+            manifest.query_id = query_id
+            store = ChunkStore(context["ti"], Seal(segment), task_id=self.task_id)
+            extraction = _Extraction(
+                self,
+                planned,
+                requirements=requirements,
+                query=query,
+                manifest=manifest,
+                store=store,
+            )
+            try:
+                with hook.run(query_id, query, where=look.where) as answer:
+                    rows = RowStream(
+                        answer.pieces, look=look.where, content_type=answer.content_type
+                    )
+                    extraction.run(rows, Guards.of(arguments.settings("guards", self.guards)))
+                context["ti"].xcom_push(key=MANIFEST_KEY, value=manifest.as_dict())
+            except BaseException:
+                store.delete(len(extraction.counts))
+                raise
+            return extraction.shards(context)
+
+    def _requirements(self, planned: Plan) -> Requirements | None:
+        """Check the columns against the chosen destinations, before any query runs."""
+        chosen = arguments.names("destinations", self.destinations)
+        only = arguments.flag("only", self.only)
+        if not chosen and not only:
+            return None
+        requirements = Requirements(
+            chosen,
+            unmet=self.unmet,
+            only=only,
+            rules=self.destination_rules,
+            parameters=planned.mapping.parameters,
+        )
+        impossible = requirements.preflight(
+            look=planned.look.id,
+            has_user_id=planned.user_id is not None,
+            has_email=any(column is planned.email for _, column in planned.traits),
+            has_anonymous_id=planned.anonymous_id is not None or planned.derives_anonymous_ids,
+            has_group_id=planned.group_id is not None,
+            traits=[name for name, _ in planned.traits],
+            columns=[column.name for column in planned.look.columns],
+        )
+        if impossible:
+            raise PermanentError(
+                planned.look.where,
+                should="have what its destinations need",
+                but="it has not: " + " ".join(impossible),
+                do="Nothing was queried. Add the columns, map them, or leave the destination out.",
+            )
+        return requirements
+
+    def _query(self, look: Look, run_window: window.Window) -> RunQuery:
+        query = run_query(
+            look,
+            filters=arguments.expressions("filters", self.filters),
+            as_of=run_window.end if arguments.flag("as_of", self.as_of) else None,
+            row_limit=arguments.row_limit(self.row_limit),
+        )
+        for note in query.notes:
+            self.log.info("%s: %s", look.where, note)
+        return query
+
+
+def _warnings(planned: Plan, requirements: Requirements | None) -> list[str]:
+    if requirements is None:
+        return []
+    return requirements.warnings([name for name, _ in planned.traits])
+
+
+class _Extraction:
+    """One reading of a Look from the first row to the last."""
+
+    def __init__(
+        self,
+        operator: LookerRunLookOperator,
+        planned: Plan,
+        *,
+        requirements: Requirements | None,
+        query: RunQuery,
+        manifest: Manifest,
+        store: ChunkStore,
+    ) -> None:
+        self.counts: list[int] = []
+        self._operator = operator
+        self._plan = planned
+        self._requirements = requirements
+        self._query = query
+        self._manifest = manifest
+        self._store = store
+        self._stored_bytes = 0
+        self._borders: list[tuple[int, int]] = []
+
+    def run(self, rows: RowStream, guards: Guards) -> None:
+        """Read, map, check and store everything, then close the books of this side."""
+        look = self._plan.look.where
+        samples = Samples()
+        with SeenUsers() as seen:
+            preparation = prepare.Preparation(
+                self._plan,
+                shared=self._manifest.shared,
+                seen=seen,
+                requirements=self._requirements,
+            )
+            lines = samples.watch(preparation.lines(rows))
+            if self._manifest.dry_run:
+                for _ in lines:
+                    pass
+            else:
+                self._store_all(lines)
+        tally = preparation.tally
+        self._query.check_row_count(tally.rows, look=look)
+        guards.check(tally, look=look)
+        self._manifest.close(
+            tally,
+            chunks=len(self.counts),
+            shards=len(shard(self.counts)),
+            samples=samples.masked(),
+        )
+        self._operator.log.info(
+            "%s: %s rows, %s messages, %s duplicates, %s rejected, %s chunks of %s bytes.",
+            look,
+            f"{tally.rows:,}",
+            f"{tally.messages:,}",
+            f"{tally.duplicates:,}",
+            f"{tally.rejected:,}",
+            f"{len(self.counts):,}",
+            f"{self._stored_bytes:,}",
+        )
+
+    def _store_all(self, lines: Iterable[Line]) -> None:
+        unlimited = in_object_storage()
+        for index, chunk in enumerate(pack(lines, max_bytes=max_packed_bytes())):
+            self.counts.append(chunk.messages)
+            self._borders.append((chunk.first_row, chunk.last_row))
+            self._stored_bytes += self._store.push(index, chunk)
+            if not unlimited and self._stored_bytes > MAX_DATABASE_BYTES:
+                raise PermanentError(
+                    f"{self._plan.look.where}: its chunks",
+                    should=f"take at most {MAX_DATABASE_BYTES:,} bytes of Airflow's database",
+                    but=f"{sum(self.counts):,} messages take {self._stored_bytes:,} bytes, "
+                    "and there are more",
+                    do="Keep XCom values in object storage (docs/scale.md), or narrow the Look.",
+                )
+
+    def shards(self, context: Context) -> list[dict[str, Any]]:
+        """Return references to what each identify task delivers."""
+        ranges = shard(self.counts)
+        return [
+            {
+                "task_id": self._operator.task_id,
+                "map_index": context["ti"].map_index,
+                "index": index,
+                "of": len(ranges),
+                "first_chunk": chunks.start,
+                "chunks": len(chunks),
+                "messages": sum(self.counts[chunks.start : chunks.stop]),
+                "rows": self._rows_of(chunks),
+            }
+            for index, chunks in enumerate(ranges)
+        ]
+
+    def _rows_of(self, chunks: range) -> str:
+        first, last = self._borders[chunks.start][0], self._borders[chunks.stop - 1][1]
+        return f"{first:,} to {last:,}"

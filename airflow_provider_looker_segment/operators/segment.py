@@ -1,0 +1,119 @@
+"""Identify: deliver one shard of messages to Segment.
+
+A shard's reference enters, a receipt leaves, also when the task fails: what was accepted is
+recorded before the next batch leaves, so that a retry goes on where this try stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+from airflow_provider_looker_segment.core.chunking import Line
+from airflow_provider_looker_segment.core.limits import MAX_MESSAGES_PER_SECOND
+from airflow_provider_looker_segment.core.manifest import Manifest
+from airflow_provider_looker_segment.core.message_id import MessageIds
+from airflow_provider_looker_segment.core.pacing import Pace
+from airflow_provider_looker_segment.exceptions import PermanentError
+from airflow_provider_looker_segment.hooks.delivery import Delivery, messages
+from airflow_provider_looker_segment.hooks.segment import SegmentHook
+from airflow_provider_looker_segment.operators.errors import airflow_errors
+from airflow_provider_looker_segment.stores.chunks import (
+    MANIFEST_KEY,
+    RECEIPT_KEY,
+    ChunkStore,
+    Seal,
+)
+from airflow_provider_looker_segment.stores.progress import Progress
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+DEFAULT_MESSAGES_PER_SECOND = MAX_MESSAGES_PER_SECOND // 2
+"""Half of what a whole workspace may send, so that live traffic keeps room."""
+
+
+class SegmentIdentifyOperator(BaseOperator):
+    """Send the messages of one shard to Segment as ``identify`` calls.
+
+    Map it over what :class:`LookerRunLookOperator` returns:
+    ``SegmentIdentifyOperator.partial(task_id="identify").expand(shard=extract.output)``.
+
+    :param shard: the reference to what this task delivers. (templated)
+    :param max_messages_per_second: of all shards of the run together. The 1,000 a second that
+        Segment allows are the whole workspace's.
+    :param segment_conn_id: an Airflow connection of type ``segment_source`` or ``segment``.
+    """
+
+    template_fields: Sequence[str] = ("shard",)
+    template_fields_renderers = {"shard": "json"}  # noqa: RUF012 - as Airflow has it
+    ui_color = "#e3f5ea"
+
+    def __init__(
+        self,
+        *,
+        shard: Mapping[str, Any],
+        max_messages_per_second: float = DEFAULT_MESSAGES_PER_SECOND,
+        segment_conn_id: str = SegmentHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.shard = shard
+        self.max_messages_per_second = max_messages_per_second
+        self.segment_conn_id = segment_conn_id
+
+    def execute(self, context: Context) -> None:
+        """Deliver the shard; the receipt is pushed whatever happens."""
+        with airflow_errors():
+            ti = context["ti"]
+            task_id, map_index = self.shard["task_id"], self.shard["map_index"]
+            said = ti.xcom_pull(task_ids=task_id, key=MANIFEST_KEY, map_indexes=map_index)
+            manifest = Manifest.from_dict(said, task_id=task_id)
+            hook = SegmentHook(self.segment_conn_id)
+            self._refuse_dry_run(manifest, hook)
+            progress = Progress(context, generation=f"{manifest.generation}.{ti.max_tries}")
+            receipt = progress.resume(messages=self.shard["messages"])
+            store = ChunkStore(ti, Seal(hook.settings), task_id=task_id, map_index=map_index)
+            delivery = Delivery(
+                hook,
+                Pace(self.max_messages_per_second / self.shard["of"]),
+                receipt=receipt,
+                on_progress=progress.record,
+            )
+            done = receipt.accepted + receipt.refused
+            if done:
+                self.log.info("An earlier try has delivered %s messages; going on there.", done)
+            ids = MessageIds(
+                write_key_fingerprint=manifest.seal,
+                sync_id=manifest.sync_id,
+                window_end=str(manifest.window["end"]),
+                generation=progress.generation,
+            )
+            lines = islice(self._lines(store), done, None)
+            try:
+                delivery.run(messages(lines, shared=manifest.shared, ids=ids))
+            finally:
+                ti.xcom_push(
+                    key=RECEIPT_KEY,
+                    value={"manifest": manifest.generation, "receipt": receipt.as_dict()},
+                )
+                self.log.info("%s", receipt)
+
+    def _lines(self, store: ChunkStore) -> Iterator[Line]:
+        first = self.shard["first_chunk"]
+        for index in range(first, first + self.shard["chunks"]):
+            yield from store.lines(index)
+
+    def _refuse_dry_run(self, manifest: Manifest, hook: SegmentHook) -> None:
+        if hook.settings.send and not manifest.dry_run:
+            return
+        raise PermanentError(
+            f"Task {self.task_id!r}",
+            should="send nothing",
+            but="it was given messages, although this is a dry run or the connection has "
+            "`send` off",
+            do="Use the same segment_conn_id in all tasks.",
+        )

@@ -1,0 +1,98 @@
+"""``look_to_segment()``: the three tasks of a run, wired.
+
+Choices enter, a task group leaves; nothing is fetched while a DAG file is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as AbstractMapping
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, Literal
+
+from airflow.sdk import TaskGroup
+
+from airflow_provider_looker_segment.core.guards import Guards
+from airflow_provider_looker_segment.core.mapping import Mapping
+from airflow_provider_looker_segment.operators.looker import LookerRunLookOperator
+from airflow_provider_looker_segment.operators.report import SegmentReportOperator
+from airflow_provider_looker_segment.operators.segment import (
+    DEFAULT_MESSAGES_PER_SECOND,
+    SegmentIdentifyOperator,
+)
+
+RETRIES: dict[str, Any] = {
+    "retries": 3,
+    "retry_delay": timedelta(minutes=1),
+    "retry_exponential_backoff": True,
+    "max_retry_delay": timedelta(minutes=15),
+}
+"""How often and when tasks are tried again, unless the DAG says otherwise."""
+
+
+def look_to_segment(
+    look_id: str | int,
+    *,
+    as_of: bool | str = True,
+    filters: AbstractMapping[str, str] | str | None = None,
+    row_limit: int | str | None = None,
+    mapping: Mapping | AbstractMapping[str, Any] | str | None = None,
+    destinations: Sequence[str] | str | None = None,
+    only: bool | str = False,
+    unmet: Literal["mute", "reject", "warn"] = "mute",
+    sync_id: str | None = None,
+    guards: Guards | AbstractMapping[str, Any] | str | None = None,
+    dry_run: bool | str = False,
+    max_messages_per_second: float = DEFAULT_MESSAGES_PER_SECOND,
+    looker_conn_id: str = "looker_default",
+    segment_conn_id: str = "segment_default",
+    **task_kwargs: Any,
+) -> TaskGroup:
+    """Send each row of a Look to Segment as one ``identify`` call.
+
+    Three tasks: *extract* runs the Look, maps and checks every row; *identify*, mapped, delivers
+    one shard each; *report* closes the books and fails unless every row is accounted for.
+    Nothing is sent until every row has been read, mapped and checked.
+
+    :param look_id: the number in the Look's address in Looker.
+    :param task_kwargs: given to all three tasks; three retries with back-off unless given.
+
+    The other parameters are those of :class:`LookerRunLookOperator` and
+    :class:`SegmentIdentifyOperator`.
+    """
+    task_kwargs = {**RETRIES, **task_kwargs}
+    with TaskGroup("look_to_segment", add_suffix_on_collision=True) as group:
+        extract = LookerRunLookOperator(
+            task_id="extract",
+            look_id=look_id,
+            as_of=as_of,
+            filters=filters,
+            row_limit=row_limit,
+            mapping=mapping,
+            destinations=destinations,
+            only=only,
+            unmet=unmet,
+            sync_id=sync_id,
+            guards=guards,
+            dry_run=dry_run,
+            looker_conn_id=looker_conn_id,
+            segment_conn_id=segment_conn_id,
+            **task_kwargs,
+        )
+        identify = SegmentIdentifyOperator.partial(
+            task_id="identify",
+            max_messages_per_second=max_messages_per_second,
+            segment_conn_id=segment_conn_id,
+            map_index_template="rows {{ task.shard['rows'] }}",
+            **task_kwargs,
+        ).expand(shard=extract.output)
+        report = SegmentReportOperator(
+            task_id="report",
+            extract_task_id=extract.task_id,
+            identify_task_id=identify.task_id,
+            guards=guards,
+            segment_conn_id=segment_conn_id,
+            **task_kwargs,
+        )
+        [extract, identify] >> report
+    return group

@@ -1,0 +1,112 @@
+"""What people write into forms, templates and files becomes typed values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jinja2 import StrictUndefined
+
+from airflow_provider_looker_segment.exceptions import PermanentError
+from airflow_provider_looker_segment.operators import arguments
+
+
+@pytest.mark.parametrize(("said", "read"), [(42, "42"), (" 42 ", "42"), ("abc", "abc")])
+def test_a_look_id_is_text(said: Any, read: str) -> None:
+    """Numbers and text name the same Look."""
+    assert read == arguments.look_id(said)
+
+
+@pytest.mark.parametrize("said", [None, "", "  ", "None", StrictUndefined(name="x")])
+def test_an_empty_look_id_is_refused(said: Any) -> None:
+    """A template that finds nothing fails before anything else."""
+    with pytest.raises(PermanentError, match="`look_id`"):
+        arguments.look_id(said)
+
+
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [
+        (None, None),
+        ("", None),
+        ("None", None),
+        ("LOOK", "look"),
+        ("all", "all"),
+        (100, 100),
+        ("100", 100),
+    ],
+)
+def test_a_row_limit_is_a_word_or_a_number(said: Any, read: Any) -> None:
+    """Forms give text; nothing stays nothing."""
+    assert read == arguments.row_limit(said)
+
+
+@pytest.mark.parametrize("said", ["0", 0, "-1", "many", 1.5])
+def test_a_row_limit_that_is_neither_is_refused(said: Any) -> None:
+    """A limit is never guessed."""
+    with pytest.raises(PermanentError, match="`row_limit`"):
+        arguments.row_limit(said)
+
+
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [
+        (None, []),
+        ("", []),
+        ("[]", []),
+        ("braze", ["braze"]),
+        ("braze, zendesk", ["braze", "zendesk"]),
+        ("['braze', 'zendesk']", ["braze", "zendesk"]),
+        ('["braze"]', ["braze"]),
+        (("braze", " "), ["braze"]),
+    ],
+)
+def test_names_come_from_lists_and_text(said: Any, read: list[str]) -> None:
+    """A list that a template rendered to text is a list again."""
+    assert read == arguments.names("destinations", said)
+
+
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [
+        (None, {}),
+        ("{}", {}),
+        ({"users.age": 5}, {"users.age": "5"}),
+        ("{'users.state': 'CA'}", {"users.state": "CA"}),
+        ('{"users.state": "CA"}', {"users.state": "CA"}),
+        (["users.state: CA", "users.age: >5"], {"users.state": "CA", "users.age": ">5"}),
+        (["a.time: 2026-01-01 10:00:00"], {"a.time": "2026-01-01 10:00:00"}),
+    ],
+)
+def test_expressions_come_from_mappings_text_and_rows(said: Any, read: dict[str, str]) -> None:
+    """Each way of writing filters gives an expression for each field."""
+    assert read == arguments.expressions("filters", said)
+
+
+@pytest.mark.parametrize(
+    "said", [["no colon"], "users.state", 5, {"a": StrictUndefined(name="data_interval_start")}]
+)
+def test_expressions_that_are_none_are_refused(said: Any) -> None:
+    """A filter is never dropped without a word."""
+    with pytest.raises(PermanentError, match="`filters`"):
+        arguments.expressions("filters", said)
+
+
+def test_settings_come_from_a_file(tmp_path: Path) -> None:
+    """The path of a YAML file stands for what is in it."""
+    file = tmp_path / "mapping.yaml"
+    file.write_text("rename: {users.name: name}\n", "utf-8")
+
+    assert {"rename": {"users.name": "name"}} == arguments.settings("mapping", str(file))
+
+
+@pytest.mark.parametrize("text", ["a: [", "- a list", None])
+def test_a_file_that_holds_no_settings_is_refused(tmp_path: Path, text: str | None) -> None:
+    """A missing, broken or listing file is named."""
+    file = tmp_path / "mapping.yaml"
+    if text is not None:
+        file.write_text(text, "utf-8")
+
+    with pytest.raises(PermanentError, match=r"mapping\.yaml"):
+        arguments.settings("mapping", file)
