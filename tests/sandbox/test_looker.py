@@ -1,0 +1,606 @@
+"""Rules of the Looker stand-in, as the real SDK and plain HTTP clients meet it."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from typing import Any
+
+import pytest
+import requests
+from looker_sdk import models40
+from looker_sdk.error import SDKError
+from looker_sdk.rtl.model import DelimSequence
+
+from airflow_provider_looker_segment.sandbox.dataset import Dataset
+from airflow_provider_looker_segment.sandbox.looker import create_looker_app
+from airflow_provider_looker_segment.sandbox.server import AppServer
+
+from .conftest import CLIENT_ID, CLIENT_SECRET, Api
+
+EVERYBODY = {"model": "shop", "view": "people", "fields": ["people.id"], "sorts": ["people.id"]}
+IDS = ["0007", "123456789012345678901", "17850.0", "x-1"]
+# An error with an address like this makes the SDK ask a server on the internet about it.
+CDN_PATTERN = re.compile(r"https://(docs\.looker\.com|cloud\.google\.com/looker/docs)/r/err/")
+
+
+def expect_error(answer: requests.Response, status: int) -> dict[str, Any]:
+    """Check that an answer is an error of the documented shape, and return it."""
+    body = answer.json()
+    assert answer.status_code == status, answer.text
+    assert isinstance(body["message"], str)
+    assert isinstance(body["documentation_url"], str)
+    assert not CDN_PATTERN.search(answer.text)
+    return body
+
+
+def login(url: str, **options: Any) -> requests.Response:
+    """Sign in as told."""
+    return requests.post(f"{url}/api/4.0/login", timeout=10, **options)
+
+
+class TestSigningIn:
+    """Credentials become tokens, and tokens end."""
+
+    @pytest.mark.parametrize("place", ["data", "json", "params"])
+    def test_credentials_are_taken_from_form_body_and_query(
+        self, looker_url: str, place: str
+    ) -> None:
+        """All three documented places for credentials work."""
+        given = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
+        body = login(looker_url, **{place: given}).json()
+
+        assert (body["token_type"], body["expires_in"]) == ("Bearer", 3600)
+        assert body["access_token"]
+
+    def test_wrong_credentials_are_not_found(self, looker_url: str) -> None:
+        """Looker says 404 to wrong credentials, and 400 to none."""
+        wrong = {"client_id": CLIENT_ID, "client_secret": "wrong"}
+
+        assert expect_error(login(looker_url, data=wrong), 404)["message"] == "Not found"
+        expect_error(login(looker_url), 400)
+
+    @pytest.mark.parametrize("scheme", ["Bearer", "token", "bearer"])
+    def test_both_schemes_introduce_a_token(self, looker_url: str, scheme: str) -> None:
+        """`Authorization: token …` works as `Bearer …` does."""
+        assert Api(looker_url, scheme).get("/user").json()["id"] == "1"
+
+    @pytest.mark.parametrize("header", ["", "Bearer wrong", "Basic abc", "Bearer"])
+    def test_without_a_token_nothing_answers(self, looker_url: str, header: str) -> None:
+        """Every endpoint but login and versions asks for a token first."""
+        for path in ("/looks", "/queries/x", "/query_tasks/x", "/user", "/lookml_models"):
+            answer = requests.get(
+                f"{looker_url}/api/4.0{path}", headers={"Authorization": header}, timeout=10
+            )
+            assert expect_error(answer, 401)["message"] == "Requires authentication."
+
+    @pytest.mark.parametrize("path", ["//api/logout", "/logout"])
+    def test_logout_kills_the_token(self, api: Api, path: str) -> None:
+        """Both ways to log out answer 204, and the token is dead."""
+        assert api.send("DELETE", path).status_code == 204
+        expect_error(api.get("/user"), 401)
+
+    def test_tokens_expire(self, shop: Dataset) -> None:
+        """A token is dead after the seconds that login told."""
+        app = create_looker_app(
+            shop, client_id=CLIENT_ID, client_secret=CLIENT_SECRET, token_seconds=1
+        )
+        server = AppServer("looker", app)
+        api = Api(server.url)
+        assert api.get("/user").status_code == 200
+        time.sleep(1.1)
+        expect_error(api.get("/user"), 401)
+        server.close()
+
+    def test_all_tokens_can_be_killed(self, api: Api) -> None:
+        """The control endpoint ends every session at once."""
+        api.send("POST", "//_sandbox/tokens", json={"expire": True})
+
+        expect_error(api.get("/user"), 401)
+
+    def test_sudo(self, sdk: Any) -> None:
+        """The SDK can act as another user, and come back."""
+        sdk.auth.login_user(7)
+        assert (sdk.me().id, sdk.session().sudo_user_id) == ("7", "7")
+        sdk.auth.logout()
+        assert (sdk.me().id, sdk.session().workspace_id) == ("1", "production")
+
+    def test_the_sdk_signs_in_and_out(self, sdk: Any) -> None:
+        """The real SDK's own session handling works against the stand-in."""
+        with sdk:
+            assert sdk.versions().looker_release_version.startswith("26.")
+            assert sdk.me().email == "user-1@example.com"
+
+    def test_versions_need_no_token(self, looker_url: str) -> None:
+        """Both addresses of the versions answer to anybody."""
+        for path in ("/versions", "/api/4.0/versions"):
+            body = requests.get(looker_url + path, timeout=10).json()
+            assert body["current_version"]["version"] == "4.0"
+
+
+class TestLooks:
+    """Saved Looks and how they are found."""
+
+    def test_all_looks_leave_out_deleted_ones(self, sdk: Any) -> None:
+        """The list holds living Looks, without their queries; ids are text."""
+        looks = sdk.all_looks()
+
+        assert [look.id for look in looks] == ["1", "2", "4", "5", "6"]
+        assert "query" not in {key for look in looks for key in look.__dict__ if look[key]}
+
+    def test_a_look_carries_its_query(self, sdk: Any) -> None:
+        """A Look's query has its saved limit and what only saved queries have."""
+        look = sdk.look("1")
+
+        assert (look.title, look.model.id, look.deleted) == ("Everybody", "shop", False)
+        assert (look.query.limit, look.query.fields[0]) == ("2", "people.id")
+        assert re.fullmatch(r"[0-9A-Za-z]{22}", look.query.id)
+        assert look.query_id == look.query.id == look.query.slug
+        assert re.fullmatch(r"[0-9A-Za-z]{22}", look.query.client_id)
+        assert sdk.look("2").query.filter_config["orders.ordered_date"][0]["type"] == "advanced"
+        assert sdk.look("6").query.has_table_calculations is True
+
+    def test_fields_choose_what_is_returned(self, api: Api) -> None:
+        """`fields` narrows at every depth."""
+        wanted = "id,title,query(model,vis_config(show_view_names)),model(id)"
+
+        assert api.get("/looks/1", fields=wanted).json() == {
+            "id": "1",
+            "title": "Everybody",
+            "model": {"id": "shop"},
+            "query": {"model": "shop", "vis_config": {"show_view_names": False}},
+        }
+        assert api.get("/looks", fields="id").json()[0] == {"id": "1"}
+        expect_error(api.get("/looks", fields="id,query(id"), 400)
+
+    def test_deleted_and_unknown_looks(self, api: Api) -> None:
+        """A deleted Look can be seen but not run; an unknown one is neither."""
+        assert api.get("/looks/3").json()["deleted"] is True
+        expect_error(api.get("/looks/3/run/json"), 404)
+        expect_error(api.get("/looks/99"), 404)
+        expect_error(api.get("/looks/99/run/json"), 404)
+
+    @pytest.mark.parametrize(
+        ("search", "expected"),
+        [
+            ({"title": "everybody"}, ["1"]),
+            ({"title": "%R%"}, ["1", "2", "4", "6"]),
+            ({"title": "Brok_n"}, ["4"]),
+            ({"title": "re%", "id": "6"}, ["6"]),
+            ({"title": "Brok_n", "id": "6", "filter_or": "true"}, ["4", "6"]),
+            ({"deleted": "true"}, ["3"]),
+            ({"description": "NULL", "limit": "2"}, ["1", "2"]),
+            ({"sorts": "title desc"}, ["6", "2", "1", "4", "5"]),
+            ({"sorts": "title", "limit": "2", "offset": "1"}, ["4", "1"]),
+            ({"page": "2", "per_page": "2"}, ["4", "5"]),
+            ({"title": "nothing"}, []),
+        ],
+    )
+    def test_search(self, api: Api, search: dict[str, str], expected: list[str]) -> None:
+        """A search compares as LIKE does, without case, and can be sorted and paged."""
+        found = api.get("/looks/search", **search)
+
+        assert expected == [look["id"] for look in found.json()]
+
+    def test_search_by_folder_with_the_sdk(self, sdk: Any) -> None:
+        """The SDK finds Looks by the id of their folder."""
+        folder_id = sdk.look("2").folder_id
+
+        assert [look.id for look in sdk.search_looks(folder_id=folder_id)] == ["2"]
+
+    def test_wrong_search_is_invalid(self, api: Api) -> None:
+        """Numbers that are none and unknown sorts are named."""
+        body = expect_error(api.get("/looks/search", limit="many"), 422)
+
+        assert body["errors"][0]["field"] == "limit"
+        expect_error(api.get("/looks/search", sorts="shoe_size"), 422)
+        expect_error(api.get("/looks/search", deleted="maybe"), 422)
+
+
+class TestModel:
+    """The model behind the Looks."""
+
+    def test_explore_fields(self, sdk: Any) -> None:
+        """An explore lists its fields by category, with labels, tags and types."""
+        explore = sdk.lookml_model_explore("shop", "people")
+        fields = {
+            field.name: field
+            for section in ("dimensions", "measures", "filters", "parameters")
+            for field in explore.fields[section]
+        }
+
+        assert (explore.id, explore.has_timezone_support) == ("shop::people", True)
+        found = fields["people.id"]
+        assert (found.label, found.label_short, found.view_label) == ("People ID", "ID", "People")
+        assert (found.tags, found.primary_key, found.measure) == (["user_id"], True, False)
+        assert fields["orders.person"].hidden is True
+        assert fields["orders.ordered_date"].time_interval.name.value == "day"
+        assert fields["orders.ordered_date"].convert_tz is True
+        assert fields["people.joined_date"].convert_tz is False
+        assert fields["people.total_spent"].is_numeric is True
+        assert fields["people.greeting"].parameter is True
+        assert fields["people.wanted_city"].is_filter is True
+        assert fields["people.id"].week_start_day.value == "monday"
+        assert fields["people.id"].fiscal_month_offset == 3
+
+    def test_explore_fields_can_be_narrowed(self, api: Api) -> None:
+        """`fields` reaches into the lists of fields."""
+        path = "/lookml_models/shop/explores/big"
+
+        assert api.get(path, fields="fields(dimensions(name,tags),parameters(name))").json() == {
+            "fields": {
+                "dimensions": [
+                    {"name": "big.id", "tags": ["user_id"]},
+                    {"name": "big.email", "tags": ["email"]},
+                ],
+                "parameters": [],
+            }
+        }
+
+    def test_filters_of_the_explore(self, sdk: Any) -> None:
+        """The filters that an explore always adds are listed."""
+        explore = sdk.lookml_model_explore("shop", "active_people")
+
+        assert [(one.name, one.value) for one in explore.always_filter] == [
+            ("people.city", "-EMPTY")
+        ]
+
+    def test_models(self, sdk: Any, api: Api) -> None:
+        """There is one model; others, and unknown explores, are not found."""
+        assert [model.name for model in sdk.all_lookml_models()] == ["shop"]
+        assert "active_people" in [one.name for one in sdk.lookml_model("shop").explores]
+        expect_error(api.get("/lookml_models/other"), 404)
+        expect_error(api.get("/lookml_models/shop/explores/other"), 404)
+        expect_error(api.get("/lookml_models/other/explores/people"), 404)
+
+
+class TestQueries:
+    """Queries, saved and inline."""
+
+    def test_run_look_keeps_the_saved_limit(self, sdk: Any) -> None:
+        """Without a limit of its own, running a Look is cut at the Look's."""
+        assert len(json.loads(sdk.run_look("1", "json"))) == 2
+        assert len(json.loads(sdk.run_look("1", "json", limit=-1))) == 4
+        assert len(json.loads(sdk.run_look("1", "json", limit=3))) == 3
+
+    def test_a_look_runs_at_the_sandboxs_today(self, sdk: Any) -> None:
+        """Relative filters are relative to the dataset's today."""
+        assert json.loads(sdk.run_look("2", "json")) == [
+            {"people.id": "0007", "orders.count": 2},
+            {"people.id": "17850.0", "orders.count": 1},
+        ]
+
+    def test_the_same_query_has_the_same_id(self, sdk: Any) -> None:
+        """Creating a query twice gives one id, 22 letters and digits; another has another."""
+        query = models40.WriteQuery(**EVERYBODY)
+
+        first = sdk.create_query(query)
+        assert first.id == sdk.create_query(query, fields="id,model,view").id
+        assert re.fullmatch(r"[0-9A-Za-z]{22}", first.id)
+        query.limit = "7"
+        assert sdk.create_query(query).id != first.id
+
+    def test_queries_are_found_and_run_by_id(self, sdk: Any, api: Api) -> None:
+        """A created query can be read by id and by slug, and run."""
+        created = sdk.create_query(models40.WriteQuery(**EVERYBODY))
+
+        assert sdk.query(created.id).fields == ["people.id"]
+        assert sdk.query_for_slug(created.slug).id == created.id
+        rows = json.loads(sdk.run_query(created.id, "json"))
+        assert [row["people.id"] for row in rows] == IDS
+        expect_error(api.get("/queries/1234"), 404)
+        expect_error(api.get("/queries/1234/run/json"), 404)
+
+    def test_inline_queries_take_other_filters(self, sdk: Any) -> None:
+        """The copy of a Look's query with other filters gives other rows."""
+        query = sdk.look("2").query
+        copied = models40.WriteQuery(
+            model=query.model,
+            view=query.view,
+            fields=query.fields,
+            filters={"orders.ordered_date": "2019-05-01 to 2019-06-01"},
+        )
+
+        assert json.loads(sdk.run_inline_query("json", copied)) == [
+            {"people.id": "x-1", "orders.count": 1}
+        ]
+
+    def test_a_copied_filter_config_brings_the_old_filters_back(self, api: Api) -> None:
+        """A client that copies `filter_config` as well does not get its own filters."""
+        query = api.get("/looks/2").json()["query"]
+        query["filters"] = {"orders.ordered_date": "2019-05-01 to 2019-06-01"}
+        del query["client_id"]
+        answer = api.send("POST", "/queries/run/json", json=query)
+
+        assert [row["people.id"] for row in answer.json()] == ["0007", "17850.0"]
+
+    def test_a_copied_client_id_is_taken(self, api: Api) -> None:
+        """`client_id` belongs to one query only."""
+        client_id = api.get("/looks/1").json()["query"]["client_id"]
+        body = expect_error(
+            api.send("POST", "/queries", json={**EVERYBODY, "client_id": client_id}), 422
+        )
+
+        assert body["errors"][0]["field"] == "client_id"
+
+    def test_queries_in_the_url(self, api: Api) -> None:
+        """A query can be written as parameters."""
+        answer = api.send(
+            "GET",
+            "/queries/models/shop/views/people/run/json"
+            "?fields=people.id,orders.count&f[people.city]=Ulm,Köln&sorts=people.id&limit=2",
+        )
+
+        assert answer.json() == [
+            {"people.id": "0007", "orders.count": 2},
+            {"people.id": "123456789012345678901", "orders.count": 0},
+        ]
+
+    @pytest.mark.parametrize(
+        ("body", "fields"),
+        [
+            ({"fields": ["a"]}, ["model", "view"]),
+            ({**EVERYBODY, "fields": "people.id"}, ["fields"]),
+            ({**EVERYBODY, "filters": ["x"], "limit": "many"}, ["filters", "limit"]),
+            ({**EVERYBODY, "client_id": "short"}, ["client_id"]),
+            ([], ["body"]),
+        ],
+    )
+    def test_invalid_queries_are_named(self, api: Api, body: Any, fields: list[str]) -> None:
+        """A 422 lists each field that is wrong."""
+        for path in ("/queries", "/queries/run/json"):
+            errors = expect_error(api.send("POST", path, json=body), 422)["errors"]
+            assert fields == [error["field"] for error in errors]
+            assert all(error["code"] and error["documentation_url"] for error in errors)
+
+    def test_other_content_types_are_refused(self, api: Api) -> None:
+        """A query that says it is a form is not read as JSON."""
+        answer = api.send(
+            "POST",
+            "/queries",
+            data=json.dumps(EVERYBODY),
+            headers={"Content-Type": "application/x-www-form-urlencoded"},
+        )
+
+        expect_error(answer, 400)
+        expect_error(
+            api.send("POST", "/queries", data="{", headers={"Content-Type": "application/json"}),
+            400,
+        )
+
+    @pytest.mark.parametrize(
+        ("query", "status"),
+        [
+            ({"view": "nowhere"}, 404),
+            ({"model": "nowhere"}, 404),
+            ({"fields": ["people.nothing"]}, 400),
+            ({"filters": {"orders.ordered_date": "some time ago"}}, 400),
+            ({"dynamic_fields": '[{"measure": "m", "type": "percentile"}]'}, 422),
+        ],
+    )
+    def test_what_cannot_be_planned(self, api: Api, query: dict[str, Any], status: int) -> None:
+        """Unknown explores, fields and filters are errors, never silently dropped."""
+        answer = api.send("POST", "/queries/run/json", json={**EVERYBODY, **query})
+
+        expect_error(answer, status)
+
+    def test_wrong_parameters(self, api: Api) -> None:
+        """Formats and parameters that are none are refused."""
+        expect_error(api.get("/looks/1/run/xlsx"), 400)
+        expect_error(api.get("/looks/1/run/json", limit="all"), 422)
+        expect_error(api.get("/looks/1/run/json", cache="perhaps"), 422)
+        expect_error(api.get("/nothing/here"), 404)
+        expect_error(api.send("PUT", "/looks/1"), 405)
+
+    def test_table_calculations_need_the_parameter(self, sdk: Any) -> None:
+        """Without `server_table_calcs` a calculation is missing from the result."""
+        without = json.loads(sdk.run_look("6", "json"))[0]
+        computed = json.loads(sdk.run_look("6", "json", server_table_calcs=True))[0]
+
+        assert list(without) == ["people.id", "people.email"]
+        assert computed == {**without, "mail": "ada@example.com"}
+
+    def test_sql_errors_are_successes(self, sdk: Any) -> None:
+        """A query that the database refuses answers 200, with the error inside."""
+        assert "looker_error" in json.loads(sdk.run_look("4", "json"))[0]
+        assert json.loads(sdk.run_look("4", "json_detail"))["errors"]
+
+    def test_sdk_errors_are_parsed(self, sdk: Any) -> None:
+        """The SDK understands the stand-in's errors and asks nobody else about them."""
+        with pytest.raises(SDKError) as caught:
+            sdk.run_inline_query("json", models40.WriteQuery(model="shop", view=""))
+
+        assert caught.value.message == "Validation Failed"
+        assert caught.value.errors[0].field == "view"
+
+    def test_content_types(self, api: Api) -> None:
+        """Each format says what it is, in UTF-8."""
+        for result_format, expected in (
+            ("json", "application/json; charset=utf-8"),
+            ("json_detail", "application/json; charset=utf-8"),
+            ("csv", "text/csv; charset=utf-8"),
+            ("txt", "text/plain; charset=utf-8"),
+        ):
+            answer = api.get(f"/looks/1/run/{result_format}", limit=-1)
+            assert expected == answer.headers["content-type"]
+            if result_format != "json_detail":
+                assert "李娜" in answer.content.decode("utf-8")
+
+    def test_results_are_streamed(self, api: Api) -> None:
+        """The first rows of a million arrive long before the last, and the reader may leave."""
+        with api.send("GET", "/looks/5/run/json", params={"limit": -1}, stream=True) as answer:
+            assert answer.headers["transfer-encoding"] == "chunked"
+            assert next(answer.iter_lines()) == b'[{"big.id":1,"big.email":"user1@example.com"},'
+        assert api.get("/looks/5/run/csv").text.count("\n") == 501
+
+    @pytest.mark.slow
+    def test_a_million_rows_arrive(self, api: Api) -> None:
+        """A Look of a million rows comes whole."""
+        with api.send("GET", "/looks/5/run/csv", params={"limit": -1}, stream=True) as answer:
+            lines = sum(piece.count(b"\n") for piece in answer.iter_content(1 << 16))
+
+        assert lines == 1_000_001
+
+
+class TestQueryTasks:
+    """Queries that run while the client does something else."""
+
+    def rules(self, api: Api, **rules: Any) -> None:
+        """Tell the stand-in how tasks go."""
+        assert api.send("POST", "//_sandbox/query_tasks", json=rules).status_code == 204
+
+    def create(self, api: Api, result_format: str = "json", **query: Any) -> str:
+        """Create a task over people and return its id."""
+        query_id = api.send("POST", "/queries", json={**EVERYBODY, **query}).json()["id"]
+        body = {"query_id": query_id, "result_format": result_format}
+        answer = api.send("POST", "/query_tasks", json=body)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["id"]
+
+    def test_with_the_sdk(self, sdk: Any) -> None:
+        """The SDK creates a task, waits for it and reads its results."""
+        query = sdk.create_query(models40.WriteQuery(**EVERYBODY))
+        task = sdk.create_query_task(
+            models40.WriteCreateQueryTask(
+                query_id=query.id, result_format=models40.ResultFormat.json
+            ),
+            limit=1,
+        )
+
+        assert task.status == "added"
+        assert sdk.query_task_results(task.id) == ""
+        assert sdk.query_task(task.id).status == "complete"
+        assert json.loads(sdk.query_task_results(task.id)) == [{"people.id": "0007"}]
+        both = sdk.query_task_multi_results(DelimSequence([task.id, "unknown"]))
+        assert both[task.id] == {"status": "complete", "data": [{"people.id": "0007"}]}
+        assert both["unknown"] == {"status": "missing"}
+
+    def test_polls(self, api: Api) -> None:
+        """A task is added, then running, then complete after so many questions."""
+        self.rules(api, polls=3)
+        task_id = self.create(api)
+
+        statuses = [api.get(f"/query_tasks/{task_id}").json()["status"] for _ in range(5)]
+
+        assert statuses == ["added", "running", "running", "complete", "complete"]
+
+    def test_seconds(self, api: Api) -> None:
+        """A task may take time instead of questions; results are empty until then."""
+        self.rules(api, polls=0, seconds=0.5)
+        task_id = self.create(api)
+
+        early = api.get(f"/query_tasks/{task_id}/results")
+        assert (early.status_code, early.content) == (202, b"")
+        time.sleep(0.6)
+        assert len(api.get(f"/query_tasks/{task_id}/results").json()) == 4
+
+    @pytest.mark.parametrize(
+        ("outcome", "result_format", "status"),
+        [
+            ("error", "json", 400),
+            ("error", "json_detail", 200),
+            ("failure", "csv", 400),
+            ("expired", "json", 404),
+            ("killed", "json_detail", 404),
+        ],
+    )
+    def test_outcomes(self, api: Api, outcome: str, result_format: str, status: int) -> None:
+        """Tasks can end badly, each in the documented way."""
+        self.rules(api, polls=0, outcome=outcome)
+        task_id = self.create(api, result_format)
+
+        assert api.get(f"/query_tasks/{task_id}").json()["status"] == outcome
+        answer = api.get(f"/query_tasks/{task_id}/results")
+        assert answer.status_code == status
+        if status == 200:
+            assert answer.json()["errors"]
+        else:
+            expect_error(answer, status)
+
+    def test_a_query_that_fails_is_a_task_that_fails(self, api: Api) -> None:
+        """An SQL error makes the task end in error; only json_detail answers 200."""
+        self.rules(api, polls=0)
+        flat = self.create(api, "json", fields=["people.broken"])
+        detail = self.create(api, "json_detail", fields=["people.broken"])
+
+        assert api.get(f"/query_tasks/{flat}").json()["status"] == "error"
+        assert (
+            "no such column"
+            in expect_error(api.get(f"/query_tasks/{flat}/results"), 400)["message"]
+        )
+        errors = api.get(f"/query_tasks/{detail}/results").json()["errors"]
+        assert "no such column" in errors[0]["message"]
+
+    def test_killing(self, sdk: Any, api: Api) -> None:
+        """A killed task says so and has no results."""
+        self.rules(api, polls=100)
+        task_id = self.create(api)
+
+        assert sdk.kill_query(task_id) == ""
+        assert sdk.query_task(task_id).status == "killed"
+        expect_error(api.send("DELETE", "/running_queries/unknown"), 404)
+
+    def test_invalid_tasks(self, api: Api) -> None:
+        """A task needs a saved query and a format; unknown tasks are not found."""
+        errors = expect_error(api.send("POST", "/query_tasks", json={}), 422)["errors"]
+        assert [error["field"] for error in errors] == ["query_id", "result_format"]
+        unknown = {"query_id": "1", "result_format": "json"}
+        expect_error(api.send("POST", "/query_tasks", json=unknown), 404)
+        expect_error(api.get("/query_tasks/unknown"), 404)
+        expect_error(api.get("/query_tasks/unknown/results"), 404)
+
+
+class TestControl:
+    """What tests ask of the stand-in."""
+
+    def test_requests_are_recorded_without_secrets(self, looker_url: str, looker_app: Any) -> None:
+        """Each request is listed with its path and query; secrets are left out."""
+        login(looker_url, params={"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET})
+        Api(looker_url).get("/looks/1/run/json", limit=1)
+        listed = requests.get(f"{looker_url}/_sandbox/requests", timeout=10)
+
+        assert listed.json() == looker_app.state.requests
+        assert [(one["method"], one["path"], one["status"]) for one in listed.json()] == [
+            ("POST", "/api/4.0/login", 200),
+            ("POST", "/api/4.0/login", 200),
+            ("GET", "/api/4.0/looks/1/run/json", 200),
+        ]
+        assert listed.json()[-1]["query"] == "limit=1"
+        assert "secret" not in listed.text
+
+    def test_reset_forgets_requests_and_tasks_but_not_sessions(self, api: Api) -> None:
+        """After a reset the list is empty, and clients are still signed in."""
+        api.get("/looks")
+        assert api.send("POST", "//_sandbox/reset").status_code == 204
+        assert api.send("GET", "//_sandbox/requests").json() == []
+        assert api.get("/user").status_code == 200
+
+    def test_wrong_orders_are_refused(self, api: Api) -> None:
+        """Control endpoints name what they do not understand."""
+        expect_error(api.send("POST", "//_sandbox/tokens", json={}), 422)
+        expect_error(api.send("POST", "//_sandbox/query_tasks", json={"outcome": "odd"}), 422)
+        expect_error(api.send("POST", "//_sandbox/query_tasks", json={"poll": 1}), 422)
+
+    def test_apps_share_nothing(self, shop: Dataset) -> None:
+        """Two stand-ins over one dataset know nothing of each other's clients."""
+        servers = [
+            AppServer(
+                "looker",
+                create_looker_app(shop, client_id=CLIENT_ID, client_secret=CLIENT_SECRET),
+            )
+            for _ in range(2)
+        ]
+        first = Api(servers[0].url)
+        first.url = servers[1].url
+        expect_error(first.get("/user"), 401)
+        for server in servers:
+            server.close()
+
+    def test_a_page_for_people(self, looker_url: str) -> None:
+        """The root shows the Looks to a person."""
+        page = requests.get(looker_url, timeout=10)
+
+        assert page.headers["content-type"].startswith("text/html")
+        assert "Recent orders" in page.text
+        assert "Gone" not in page.text
