@@ -26,9 +26,7 @@ def test_every_example_runs(sandbox: Any, airflow_db: None, dag_id: str) -> None
 
 
 @pytest.mark.parametrize("dag_id", EXAMPLES)
-def test_every_example_runs_without_a_date(
-    sandbox: Any, airflow_db: None, dag_id: str
-) -> None:
+def test_every_example_runs_without_a_date(sandbox: Any, airflow_db: None, dag_id: str) -> None:
     """A run from the REST API or an asset has no dates at all, and is as of its due time."""
     run = load_dag(dag_id).test(logical_date=None)
     outcome = Outcome(run, sandbox)

@@ -1,0 +1,1 @@
+"""Tests on real data, where it is at hand."""

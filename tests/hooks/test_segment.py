@@ -135,7 +135,10 @@ def test_debug_logging_shows_neither_key_nor_traits(
         ({"password": "wk", "extra": {"region": "EU"}}, "https://events.eu1.segmentapis.com"),
         ({"conn_type": "segment", "extra": {"write_key": "wk"}}, "https://api.segment.io"),
         ({"password": "wk", "host": "events.example.com"}, "https://events.example.com"),
-        ({"password": "wk", "host": "https://events.example.com/v1/"}, "https://events.example.com"),
+        (
+            {"password": "wk", "host": "https://events.example.com/v1/"},
+            "https://events.example.com",
+        ),
     ],
 )
 def test_the_region_decides_the_host(

@@ -63,9 +63,7 @@ def _query(run: Any, key: str | None) -> Any:
     from airflow.models.xcom import XComModel
     from sqlalchemy import select
 
-    query = select(XComModel).where(
-        XComModel.dag_id == run.dag_id, XComModel.run_id == run.run_id
-    )
+    query = select(XComModel).where(XComModel.dag_id == run.dag_id, XComModel.run_id == run.run_id)
     return query if key is None else query.where(XComModel.key == key)
 
 
@@ -109,6 +107,8 @@ def summary(sandbox: Any) -> dict[str, Any]:
 def sent(sandbox: Any, **parameters: Any) -> list[dict[str, Any]]:
     """Return the messages that the Segment stand-in accepted."""
     found = requests.get(
-        f"{sandbox.segment_url}/_sandbox/messages", params={"limit": 20_000, **parameters}, timeout=30
+        f"{sandbox.segment_url}/_sandbox/messages",
+        params={"limit": 20_000, **parameters},
+        timeout=30,
     ).json()
     return [entry["message"] for entry in found["messages"]]
