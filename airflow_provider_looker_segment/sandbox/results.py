@@ -36,6 +36,7 @@ CONTENT_TYPES: Final = {
     "sql": "text/plain; charset=utf-8",
 }
 _PIECE_CHARS: Final = 65536
+_quoted: Final[Callable[[str], str]] = json.encoder.encode_basestring
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 Row = tuple[object, ...]
@@ -101,6 +102,45 @@ def _plain(value: object, field: Field) -> Any:
     return value
 
 
+def _writer(
+    plan: Plan, columns: Iterable[tuple[str, Column]], cell: Callable[[Any, Field], str]
+) -> Callable[[Row], str]:
+    """Return what turns a row into the text of a JSON object.
+
+    Texts are joined rather than objects built: a result may have millions of rows.
+
+    :param columns: (key, column) of each.
+    :param cell: turns one value into JSON text.
+    """
+    places: list[tuple[str, Field, int | tuple[int, ...]]] = [
+        (
+            _ENCODER.encode(key) + ":",
+            column.field,
+            column.cells if column.pivoted else column.cells[0],
+        )
+        for key, column in columns
+    ]
+    keys = [_ENCODER.encode(pivot.key) + ":" for pivot in plan.pivots]
+
+    def write(row: Row) -> str:
+        parts = []
+        for key, field, cells in places:
+            if isinstance(cells, int):
+                parts.append(key + cell(row[cells], field))
+            else:
+                inner = [k + cell(row[index], field) for k, index in zip(keys, cells, strict=True)]
+                parts.append(f"{key}{{{','.join(inner)}}}")
+        return "{" + ",".join(parts) + "}"
+
+    return write
+
+
+def _json_text(value: Any, field: Field) -> str:
+    if isinstance(value, str) and field.kind != "list":
+        return _quoted(value)
+    return _ENCODER.encode(_plain(value, field))
+
+
 def _shown(plan: Plan, options: Options) -> list[Column]:
     hidden = (plan.query.get("vis_config") or {}).get("hidden_fields") or ()
     return [
@@ -121,18 +161,15 @@ def _flat_json(plan: Plan, options: Options, *, labels: bool) -> Iterator[str]:
         for column in _shown(plan, options)
     ]
 
-    def cell(value: object, column: Column) -> Any:
-        plain = _plain(value, column.field)
-        return formatted(plain, column.field) if options.apply_formatting else plain
+    def formatted_text(value: Any, field: Field) -> str:
+        return _quoted(formatted(_plain(value, field), field))
 
-    def document(row: Row) -> dict[str, Any]:
-        return {name: _cells(plan, row, column, cell) for name, column in columns}
-
+    write = _writer(plan, columns, formatted_text if options.apply_formatting else _json_text)
     yield "["
     separator = ""
     try:
         for row in _rows(plan):
-            yield separator + _ENCODER.encode(document(row))
+            yield separator + write(row)
             separator = ",\n"
     except QueryError as error:
         # An error before the first row is an object; one in the middle is bare text, so that the
@@ -142,45 +179,34 @@ def _flat_json(plan: Plan, options: Options, *, labels: bool) -> Iterator[str]:
     yield "]"
 
 
-def _cells(plan: Plan, row: Row, column: Column, cell: Callable[[object, Column], Any]) -> Any:
-    if not column.pivoted:
-        return cell(row[column.cells[0]], column)
-    return {
-        pivot.key: cell(row[index], column)
-        for pivot, index in zip(plan.pivots, column.cells, strict=True)
-    }
+def _detail_writer(plan: Plan, options: Options) -> Callable[[Row], str]:
+    url = f"/explore/{plan.dataset.model.name}/{plan.explore.name}"
+    link = _ENCODER.encode([{"label": "Show All", "url": url, "type": "measure_default"}])
+    decorated = {column.field.name for column in plan.columns if has_format(column.field)}
+    if options.generate_drill_links:
+        decorated |= {column.field.name for column in plan.columns if column.field.is_measure}
 
+    def cell(value: Any, field: Field) -> str:
+        shown = '{"value":' + _json_text(value, field)
+        if field.name in decorated:
+            if has_format(field) and value is not None:
+                shown += ',"rendered":' + _quoted(formatted(_plain(value, field), field))
+            if options.generate_drill_links and field.is_measure:
+                shown += ',"links":' + link
+        return shown + "}"
 
-def _detail_cell(plan: Plan, options: Options) -> Callable[[object, Column], dict[str, Any]]:
-    def cell(value: object, column: Column) -> dict[str, Any]:
-        plain = _plain(value, column.field)
-        shown: dict[str, Any] = {"value": plain}
-        if has_format(column.field) and plain is not None:
-            shown["rendered"] = formatted(plain, column.field)
-        if options.generate_drill_links and column.field.is_measure:
-            url = f"/explore/{plan.dataset.model.name}/{plan.explore.name}"
-            shown["links"] = [{"label": "Show All", "url": url, "type": "measure_default"}]
-        return shown
-
-    return cell
-
-
-def _detail_row(plan: Plan, row: Row, options: Options) -> dict[str, Any]:
-    cell = _detail_cell(plan, options)
-    return {column.field.name: _cells(plan, row, column, cell) for column in plan.columns}
+    return _writer(plan, [(column.field.name, column) for column in plan.columns], cell)
 
 
 def _json_detail(plan: Plan, options: Options) -> Iterator[str]:
     head = _ENCODER.encode(_detail_head(plan))
     yield head[:-1] + ',"data":['
-    cell = _detail_cell(plan, options)
-    columns = [(column.field.name, column) for column in plan.columns]
+    write = _detail_writer(plan, options)
     tail: dict[str, Any] = {"errors": None}
     separator = ""
     try:
         for row in _rows(plan):
-            document = {name: _cells(plan, row, column, cell) for name, column in columns}
-            yield separator + _ENCODER.encode(document)
+            yield separator + write(row)
             separator = ",\n"
         tail |= _detail_totals(plan, options)
     except QueryError as error:
@@ -248,12 +274,13 @@ def _detail_totals(plan: Plan, options: Options) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if plan.totals is not None:
         row = next(_rows(plan.totals), None)
-        found["totals_data"] = {} if row is None else _detail_row(plan.totals, row, options)
+        write = _detail_writer(plan.totals, options)
+        found["totals_data"] = {} if row is None else json.loads(write(row))
     if plan.subtotals:
         found["subtotals_data"] = {
             str(len(names)): [
-                {**_detail_row(smaller, row, options), "$$$__grouping__$$$": list(names)}
-                for row in _rows(smaller)
+                {**json.loads(text), "$$$__grouping__$$$": list(names)}
+                for text in map(_detail_writer(smaller, options), _rows(smaller))
             ]
             for names, smaller in plan.subtotals
         }
@@ -298,11 +325,12 @@ def _json_bi(plan: Plan, options: Options) -> Iterator[str]:
         "has_subtotals": bool(plan.subtotals),
         "sql": plan.sql,
     }
+    write = _detail_writer(plan, options)
     yield f'{{"metadata":{_ENCODER.encode(metadata)},"rows":['
     separator = ""
     try:
         for row in _rows(plan):
-            yield separator + _ENCODER.encode(_detail_row(plan, row, options))
+            yield separator + write(row)
             separator = ",\n"
     except QueryError as error:
         yield separator + _ENCODER.encode({"looker_error": f"SQL Error: {error}"})

@@ -41,7 +41,8 @@ _PLANS: Final = ("free", "free", "free", "team", "business")
 _COUNTRIES: Final = ("US", "DE", "BR", "IN", "JP", "FR", "EG", "IL", "KR", None)
 _DEVICES: Final = ("phone", "phone", "laptop", "laptop", "tablet", None)
 
-_User = tuple[object, ...]
+# The columns of a user but the last, and how many seconds before the midnight they signed up.
+_User = tuple[tuple[object, ...], int]
 _Session = tuple[object, object, int, int]
 
 
@@ -66,7 +67,7 @@ def generate(today: date | None = None) -> Dataset:
         {
             "users": (
                 tuple(columns.split()),
-                ((*user[:-1], moment(_age_s(user))) for user in users),
+                ((*values, moment(seconds_ago)) for values, seconds_ago in users),
             ),
             "sessions": (
                 ("id", "user_id", "device", "pages", "started_at"),
@@ -82,11 +83,8 @@ def generate(today: date | None = None) -> Dataset:
 
 
 def _ty() -> _User:
-    created_s = DAYS * 86400
-    return (
-        *(TY_ID, "Ty Arthur", "ty.arthur@segment.com", "team", 34, "US", 1, 412.5),
-        *("acc_001", created_s),
-    )
+    values = (TY_ID, "Ty Arthur", "ty.arthur@segment.com", "team", 34, "US", 1, 412.5, "acc_001")
+    return values, DAYS * 86400
 
 
 def _user(chance: random.Random, number: int) -> _User:
@@ -94,7 +92,7 @@ def _user(chance: random.Random, number: int) -> _User:
     user_id = first + "".join(chance.choice(_LETTERS) for _ in range(_ID_CHARS - 1))
     name = f"{chance.choice(_GIVEN)} {chance.choice(_FAMILY)}"
     email = f"user{number:04d}@{chance.choice(_DOMAINS)}"
-    return (
+    values = (
         user_id,
         name if chance.random() > 0.02 else None,
         email if chance.random() > 0.03 else None,
@@ -104,28 +102,21 @@ def _user(chance: random.Random, number: int) -> _User:
         int(chance.random() < 0.4),
         round(chance.lognormvariate(3, 1.5), 2),
         f"acc_{chance.randint(1, _ACCOUNTS):03d}" if chance.random() < 0.6 else None,
-        chance.randint(0, DAYS * 86400),
     )
-
-
-def _age_s(user: _User) -> int:
-    age_s = user[-1]
-    assert isinstance(age_s, int)
-    return age_s
+    return values, chance.randint(0, DAYS * 86400)
 
 
 def _sessions(chance: random.Random, users: list[_User]) -> Iterator[_Session]:
     """Yield (user id, device, pages, seconds before the anchor's midnight); negative is today."""
     for days_ago in _TY_DAYS_AGO:
         yield TY_ID, "laptop", 5, days_ago * 86400 - 34200
-    for user in users[1:]:
-        born_s = _age_s(user)
+    for values, born_s in users[1:]:
         # Most come back often; some come rarely, and some stopped coming at all.
         pause_days = chance.choice((3, 5, 8, 12, 20, 40))
         left_s = 0 if chance.random() < 0.72 else chance.randint(0, born_s)
         seconds_ago = born_s
         while seconds_ago > left_s - (86400 if left_s == 0 else 0):
-            yield user[0], chance.choice(_DEVICES), chance.randint(1, 30), seconds_ago
+            yield values[0], chance.choice(_DEVICES), chance.randint(1, 30), seconds_ago
             seconds_ago -= 60 + int(chance.expovariate(1 / (pause_days * 86400)))
 
 

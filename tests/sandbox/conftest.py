@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -158,6 +159,20 @@ def looker_url(_looker_server: AppServer) -> str:
     """Where the stand-in listens, as if it were new."""
     requests.post(f"{_looker_server.url}/_sandbox/reset", timeout=10).raise_for_status()
     return _looker_server.url
+
+
+# An error with an address like this makes the SDK ask a server on the internet about it.
+CDN_PATTERN = re.compile(r"https://(docs\.looker\.com|cloud\.google\.com/looker/docs)/r/err/")
+
+
+def expect_error(answer: requests.Response, status: int) -> dict[str, Any]:
+    """Check that an answer is an error of the documented shape, and return it."""
+    body = answer.json()
+    assert answer.status_code == status, answer.text
+    assert isinstance(body["message"], str)
+    assert isinstance(body["documentation_url"], str)
+    assert not CDN_PATTERN.search(answer.text)
+    return body
 
 
 class Api:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import re
 import threading
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
@@ -15,6 +16,7 @@ from airflow_provider_looker_segment.exceptions import PermanentError
 from airflow_provider_looker_segment.sandbox.dataset import Dataset
 from airflow_provider_looker_segment.sandbox.looks_yaml import read_looks_yaml
 from airflow_provider_looker_segment.sandbox.query import plan_query
+from airflow_provider_looker_segment.sandbox.results import Options, stream
 
 ADVENTUREWORKS = Path(__file__).parents[3] / "shared" / "data" / "adventureworks"
 ADVENTUREWORKS_LOOKS = Path(__file__).parents[1] / "adventureworks" / "looks.yaml"
@@ -179,3 +181,18 @@ def test_adventureworks_cohorts_are_the_expected_ones() -> None:
         found[day] = {"date": day, "n": str(len(ids)), "sha256_sorted_ids": digest}
 
     assert expected == found
+
+
+def test_the_documented_folder_works(tmp_path: Path) -> None:
+    """The example of the documentation gives the result that it shows."""
+    page = (Path(__file__).parents[2] / "docs" / "sandbox.md").read_text(encoding="utf-8")
+    members, visits, shown = re.findall(r"```text\n(.*?)```", page, re.DOTALL)[:3]
+    looks_yaml = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)[0]
+    (tmp_path / "members.csv").write_text(members, encoding="utf-8")
+    (tmp_path / "visits.csv").write_text(visits, encoding="utf-8")
+    (tmp_path / "looks.yaml").write_text(looks_yaml, encoding="utf-8")
+
+    dataset = Dataset.load(tmp_path)
+    plan = plan_query(dataset, dataset.model.looks["7"].query)
+
+    assert shown == "".join(stream(plan, "csv", Options()))

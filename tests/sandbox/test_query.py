@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from typing import Any
 
 import pytest
@@ -322,3 +323,18 @@ def test_unknown_explores_are_told_apart(shop: Dataset) -> None:
     for model, view in (("other", "people"), ("shop", "other")):
         with pytest.raises(UnknownExploreError):
             plan_query(shop, {"model": model, "view": view, "fields": ["people.id"]})
+
+
+def test_dates_that_sqlite_cannot_read_do_not_pass_unseen(shop: Dataset) -> None:
+    """A date filter over text that is no date is an SQL error, not an empty result."""
+    written = {
+        "model": "shop",
+        "view": "people",
+        "fields": ["people.id"],
+        "filters": {"people.joined_date": "2017"},
+    }
+    plan = plan_query(shop, written)
+    sql = plan.sql.replace('"people"."joined"', '"people"."city"')
+
+    with pytest.raises(sqlite3.Error):
+        list(shop.rows(sql))
