@@ -13,7 +13,8 @@ from typing import Literal, Self
 Sighting = Literal["new", "repeat", "conflict"]
 
 _CACHE_KIB = 4_096
-_PENDING = 5_000
+_PENDING = 20_000
+"""Users kept in memory before they go to disk: about 4 MB, and most Looks never need the disk."""
 
 
 class SeenUsers:
@@ -30,6 +31,7 @@ class SeenUsers:
         )
         self._database.execute("BEGIN")
         self._pending: dict[bytes, bytes] = {}
+        self._spilled = False
 
     def __enter__(self) -> Self:
         return self
@@ -49,7 +51,7 @@ class SeenUsers:
         :param message: fingerprint of what it says.
         """
         known = self._pending.get(user)
-        if known is None:
+        if known is None and self._spilled:
             found = self._database.execute("SELECT message FROM seen WHERE user = ?", (user,))
             row = found.fetchone()
             known = None if row is None else row[0]
@@ -64,3 +66,4 @@ class SeenUsers:
         # Sorted, neighbouring pages are written together.
         self._database.executemany("INSERT INTO seen VALUES (?, ?)", sorted(self._pending.items()))
         self._pending.clear()
+        self._spilled = True

@@ -46,7 +46,8 @@ https://segment.com/docs/unify/identity-resolution/identity-resolution-settings/
 https://docs.mixpanel.com/docs/troubleshooting/errors/server-side-events-without-a-user
 """
 
-_NOBODY = re.compile(r"[0-]*")
+_NOBODY = re.compile(r"[0-]*|[#*•]+|x{2,}")
+"""Zeroes and dashes, as Segment Unify refuses them, and what Looker shows in place of masked values."""
 _INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
 _QUOTES = "'\""
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
@@ -58,10 +59,9 @@ def trimmed(text: str) -> str:
     >>> trimmed(" \u200b7\u00a0")
     '7'
     """
-    previous = None
-    while text != previous:
-        previous = text
-        text = text.strip().strip(_INVISIBLE)
+    text = text.strip()
+    while text and (text[0] in _INVISIBLE or text[-1] in _INVISIBLE):
+        text = text.strip(_INVISIBLE).strip()
     return text
 
 

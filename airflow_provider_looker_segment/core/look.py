@@ -117,8 +117,9 @@ def read_look(look: Mapping[str, Any], explore: Mapping[str, Any]) -> Look:
 
 def dynamic_fields(query: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the table calculations and custom fields of a query; Looker keeps them as text."""
-    text = query.get("dynamic_fields")
-    entries = json.loads(text) if isinstance(text, str) and text.strip() else text
+    entries = query.get("dynamic_fields")
+    if isinstance(entries, str):
+        entries = json.loads(entries) if entries.strip() else ()
     return list(entries or ())
 
 

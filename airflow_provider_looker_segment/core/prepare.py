@@ -139,11 +139,17 @@ class Preparation:
         self._traits = [
             (
                 name,
+                column.name,
                 column,
                 None if column is plan.email else self._converter(name),
                 plan.pivoted and column.kind != "dimension",
             )
             for name, column in plan.traits
+        ]
+        self._ids = [
+            (key, column)
+            for key, column in (("userId", plan.user_id), ("anonymousId", plan.anonymous_id))
+            if column is not None
         ]
         self._pivots: dict[tuple[str, str], tuple[str, Converter]] = {}
         self._names = {name: column.shown for name, column in plan.traits}
@@ -207,11 +213,11 @@ class Preparation:
         try:
             body, email = self._identity(row)
             traits: dict[str, Any] = {}
-            for name, column, convert, may_be_pivoted in self._traits:
+            for name, column_name, column, convert, may_be_pivoted in self._traits:
                 if convert is None:
                     self._add_email(traits, email, column)
                     continue
-                cell = row[column.name]
+                cell = row[column_name]
                 if may_be_pivoted and _is_pivoted(cell):
                     self._add_pivots(traits, name, column, cell)
                     continue
@@ -233,27 +239,29 @@ class Preparation:
     def _identity(self, row: Row) -> tuple[dict[str, Any], str]:
         plan = self._plan
         body: dict[str, Any] = {}
-        email, email_code = "", ""
+        email, email_code, invalid = "", "", ""
         if plan.email is not None:
             email, email_code = email_address(row[plan.email.name]["value"])
             if email_code and not email:
                 raise RejectedRow(email_code, plan.email.name)
-        if plan.user_id is not None:
-            user_id = _checked(identifier(row[plan.user_id.name]["value"]), plan.user_id)
-            if user_id:
-                body["userId"] = user_id
-        if plan.anonymous_id is not None:
-            column = plan.anonymous_id
-            anonymous_id = _checked(identifier(row[column.name]["value"]), column)
-            if anonymous_id:
-                body["anonymousId"] = anonymous_id
+            invalid = plan.email.name if email_code else ""
+        for key, column in self._ids:
+            text = _checked(identifier(row[column.name]["value"]), column)
+            if text:
+                body[key] = text
         if not body:
-            if not email or email_code:
-                raise RejectedRow(email_code or "id_missing", plan.identifiers[0].name)
-            if plan.mapping.email_only == "reject":
-                raise RejectedRow("email_only", plan.identifiers[0].name)
-            body["anonymousId"] = anonymous_id_of(email)
+            if invalid:
+                raise RejectedRow(email_code, invalid)
+            body["anonymousId"] = self._derived_id(email)
         return body, email
+
+    def _derived_id(self, email: str) -> str:
+        plan = self._plan
+        if not email:
+            raise RejectedRow("id_missing", plan.identifiers[0].name)
+        if not plan.derives_anonymous_ids:
+            raise RejectedRow("email_only", plan.identifiers[0].name)
+        return anonymous_id_of(email)
 
     def _add_email(self, traits: dict[str, Any], email: str, column: Column) -> None:
         nulls = self._plan.mapping.nulls

@@ -1,0 +1,113 @@
+"""A run stops before anything is sent when a guard is broken."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from airflow_provider_looker_segment.core.destinations import Requirements
+from airflow_provider_looker_segment.core.guards import Guards
+from airflow_provider_looker_segment.core.prepare import Tally
+from airflow_provider_looker_segment.exceptions import PermanentError
+
+
+def tally(rows: int = 100, rejected: int = 0) -> Tally:
+    """What became of some rows."""
+    result = Tally(rows=rows, messages=rows - rejected)
+    for number in range(1, rejected + 1):
+        result.problems.add("array_value", "users.x", number)
+    return result
+
+
+def stops(guards: Guards, found: Tally) -> str:
+    """The message of the stopped run."""
+    with pytest.raises(PermanentError) as caught:
+        guards.check(found, look="Look 1")
+    assert "Nothing was sent." in str(caught.value)
+    return str(caught.value)
+
+
+def test_defaults_let_a_good_run_pass() -> None:
+    """A run without problems passes, and one without rows too."""
+    Guards().check(tally(), look="Look 1")
+    Guards().check(tally(rows=0), look="Look 1")
+
+
+@pytest.mark.parametrize("percent", range(101))
+def test_max_rejected_is_exact(percent: int) -> None:
+    """Exactly the allowed share passes, one row more stops; no rounding is in the way."""
+    guards = Guards(max_rejected=percent / 100)
+    guards.check(tally(rejected=percent), look="Look 1")
+    if percent < 100:
+        stops(guards, tally(rejected=percent + 1))
+
+
+def test_max_rejected_in_words() -> None:
+    """The message holds the arithmetic, the codes, the columns and the first rows."""
+    assert stops(Guards(), tally(rows=1000, rejected=20)) == (
+        "Look 1: its rows that are no message should be at most 1.00% of 1,000 "
+        "(guards.max_rejected), but they are 20: 20 rows array_value in `users.x` "
+        "(first rows 1, 2, 3). Nothing was sent. "
+        "Mend the Look, change the mapping, or raise the guard."
+    )
+
+
+def test_problems_without_a_column() -> None:
+    """A problem of the row as a whole names no column."""
+    found = tally()
+    for number in (4, 9):
+        found.problems.add("conflicting_duplicate", "", number)
+    assert "2 rows conflicting_duplicate (first rows 4, 9)" in stops(Guards(), found)
+
+
+def test_min_rows() -> None:
+    """A Look that returns fewer rows than it must stops the run."""
+    Guards(min_rows=100).check(tally(), look="Look 1")
+    assert "at least 101 (guards.min_rows), but they are 100" in stops(
+        Guards(min_rows=101), tally()
+    )
+
+
+def test_max_messages() -> None:
+    """More messages than allowed stop the run."""
+    Guards(max_messages=100).check(tally(), look="Look 1")
+    assert "at most 99 (guards.max_messages)" in stops(Guards(max_messages=99), tally())
+
+
+def test_max_unmet() -> None:
+    """A destination that can take too few of the messages stops the run and says what it needs."""
+    requirements = Requirements(["mailchimp"], rules="table")
+    found = tally(rows=3)
+    met = {"userId": "u", "traits": {"email": "a@b.c"}}
+    for message in (met, {"userId": "u", "traits": {}}, {"userId": "u", "traits": {}}):
+        found.verdicts.add(requirements.check(message))
+    Guards(max_unmet=2 / 3).check(found, look="Look 1")
+    said = stops(Guards(), found)
+    assert "the messages that mailchimp cannot take" in said
+    assert "at most 50.00% of 3 (guards.max_unmet), but they are 2: 2 needs_email" in said
+
+
+def test_guards_from_plain_data() -> None:
+    """Guards read like the dict a user writes."""
+    assert Guards.of(None) == Guards()
+    assert Guards.of({"min_rows": 5, "max_messages": None}) == Guards(min_rows=5)
+    assert Guards.of(Guards(min_rows=5)) == Guards(min_rows=5)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"max_rejected": 2},
+        {"min_rows": -1},
+        {"max_messages": 0},
+        {"max_rejected": "1%"},
+        {"min_row": 1},
+        Guards(max_unmet=-1),
+    ],
+    ids=str,
+)
+def test_guards_are_checked(said: Any) -> None:
+    """A guard that makes no sense is refused when it is read."""
+    with pytest.raises(PermanentError, match="guards"):
+        Guards.of(said)
