@@ -28,20 +28,21 @@ from airflow_provider_looker_segment.sandbox.server import AppServer, Sandbox
 TODAY = date(2026, 1, 31)
 
 
-def sandbox_threads() -> list[str]:
-    """Return the names of the sandbox's threads that still live."""
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("sandbox-")]
+def sandbox_threads() -> set[threading.Thread]:
+    """Return the sandbox's threads that still live; the whole suite's own are among them."""
+    return {thread for thread in threading.enumerate() if thread.name.startswith("sandbox-")}
 
 
 def test_a_server_answers_when_it_is_there_and_not_after() -> None:
     """It is ready at once, listens on loopback only, and leaves no thread and no port behind."""
+    before = sandbox_threads()
     server = AppServer("test", PlainTextResponse("here"))
 
     assert "here" == requests.get(server.url, timeout=5).text
     assert server.url.startswith("http://127.0.0.1:")
     server.close()
     server.close()
-    assert [] == sandbox_threads()
+    assert before == sandbox_threads()
     with pytest.raises(requests.exceptions.ConnectionError):
         requests.get(server.url, timeout=5)
 
@@ -117,10 +118,11 @@ def test_each_stand_in_has_its_own_faults(sandbox: Sandbox) -> None:
 
 def test_a_second_port_that_is_taken_stops_the_first() -> None:
     """Nothing keeps running if only one of the two can start."""
+    before = sandbox_threads()
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(PermanentError):
         Sandbox(today=TODAY, segment_port=taken.getsockname()[1])
 
-    assert [] == sandbox_threads()
+    assert before == sandbox_threads()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
