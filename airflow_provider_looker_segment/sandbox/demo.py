@@ -28,7 +28,7 @@ from urllib.request import ProxyHandler, build_opener
 
 from airflow_provider_looker_segment.exceptions import LookerSegmentError
 
-from .demo_page import TaskRow, last_error, next_steps, report_table, task_table
+from .demo_page import TaskRow, errors_in, next_steps, report_table, task_table
 
 CHECKOUT: Final = Path(__file__).resolve().parents[2]
 DAG_ID: Final = "daily_cohort"
@@ -216,9 +216,16 @@ class Demo:
             with step("Airflow's database, in .demo"):
                 self._finish_migration(migration, stop)
             environment = self._environment() | sandbox.connections()
-            with step(f"DAG {DAG_ID} as of {end:%Y-%m-%d %H:%M} UTC"):
-                succeeded = self._test_dag(end, environment, stop)
-            return self._print_outcome(sandbox.segment_url, succeeded=succeeded)
+            try:
+                with step(f"DAG {DAG_ID} as of {end:%Y-%m-%d %H:%M} UTC"):
+                    self._test_dag(end, environment, stop)
+            except DemoError:
+                self._print_books()
+                raise
+            accepted = self._print_books()
+            arrived = self._print_arrivals(sandbox.segment_url)
+            print(f"\nWhat to try next\n{next_steps()}")
+            return arrived == accepted
 
     def _environment(self) -> dict[str, str]:
         """Return the shell's environment without the Airflow that may be configured in it."""
@@ -246,42 +253,39 @@ class Demo:
         _copy_database(self._database, aside)
         aside.replace(self._template)
 
-    def _test_dag(self, end: datetime, environment: Mapping[str, str], stop: StopSignal) -> bool:
+    def _test_dag(self, end: datetime, environment: Mapping[str, str], stop: StopSignal) -> None:
         arguments = ["dags", "test", DAG_ID, end.isoformat()]
         with AirflowCommand(arguments, environment, self.log) as command:
             code = command.wait(stop, _RUN_S)
         if code is None:
-            raise DemoError(f"The run did not end within {_RUN_S:.0f} s: see {self.log}")
-        return code == 0
+            raise DemoError(f"The run did not end within {_RUN_S:.0f} s.\nSee {self.log}")
+        if code != 0:
+            said = errors_in(self.log.read_text(encoding="utf-8", errors="replace"))
+            raise DemoError("\n".join(["The run failed.", *said, f"See {self.log}"]))
 
-    def _print_outcome(self, segment_url: str, *, succeeded: bool) -> bool:
-        """Print the page; return whether the run is green and the stand-in for Segment agrees."""
+    def _print_books(self) -> int | None:
+        """Print the tasks and the report; return how many messages it counts as accepted."""
         print(f"\nTasks\n{task_table(self._tasks())}")
-        report = self._report()
-        if report is not None:
+        for (value,) in self._query("SELECT value FROM xcom WHERE key = 'report'"):
+            report = json.loads(value)
             print(f"\nReport\n{report_table(report)}")
-        if not succeeded or report is None:
-            reason = last_error(self.log.read_text(encoding="utf-8", errors="replace"))
-            raise DemoError(f"The run is not green. {reason}\nSee {self.log}")
-        arrived = _get(f"{segment_url}/_sandbox/summary")["accepted"]
+            return int(report["accepted"])
+        return None
+
+    def _print_arrivals(self, segment_url: str) -> int:
+        """Print the first message that the stand-in for Segment holds; return how many it does."""
+        arrived = int(_get(f"{segment_url}/_sandbox/summary")["accepted"])
         for first in _get(f"{segment_url}/_sandbox/messages?limit=1")["messages"]:
             call = json.dumps(first["message"], indent=2, ensure_ascii=False)
             print(f"\nThe first of {arrived:,} identify calls that reached Segment\n{call}")
-        print(f"\nWhat to try next\n{next_steps()}")
-        return bool(arrived == report["accepted"])
+        return arrived
 
     def _tasks(self) -> list[TaskRow]:
         found = self._query(
             "SELECT task_id, rendered_map_index, state, duration FROM task_instance"
-            " ORDER BY start_date, map_index"
+            " ORDER BY min(id) OVER (PARTITION BY task_id), map_index"
         )
         return [TaskRow(*row) for row in found]
-
-    def _report(self) -> dict[str, Any] | None:
-        for (value,) in self._query("SELECT value FROM xcom WHERE key = 'report'"):
-            report: dict[str, Any] = json.loads(value)
-            return report
-        return None
 
     def _query(self, sql: str) -> list[tuple[Any, ...]]:
         with closing(sqlite3.connect(self._database)) as connection:
@@ -329,11 +333,11 @@ def main(dags: Path = CHECKOUT / "dags", home: Path = CHECKOUT / ".demo") -> int
                 print("Stopped; nothing is left running.", flush=True)
                 return STOPPED_EXIT_CODE
     except (DemoError, LookerSegmentError) as error:
-        print(f"\n{error}", file=sys.stderr)
+        print(f"\n{error}", flush=True)
     except Exception as error:  # noqa: BLE001 - whoever tries a demo is not shown a traceback
         with demo.log.open("a", encoding="utf-8") as log:
             traceback.print_exc(file=log)
-        print(f"\nThe demo failed ({type(error).__name__}): see {demo.log}", file=sys.stderr)
+        print(f"\nThe demo failed ({type(error).__name__}): see {demo.log}", flush=True)
     return 1
 
 

@@ -71,6 +71,7 @@ def report_table(report: Mapping[str, Any]) -> str:
     """
     look = report["look"]
     lines = [f'  Look {look["id"]}, "{look["title"]}", as of {report["window"]["end"]}']
+    lines += ["  A dry run: nothing was sent."] if report["dry_run"] else []
     lines += [f"  {name:<12}{report[key]:>9,}  {meaning}" for key, name, meaning in _COUNTS]
     lines += [f"  problem: {found['count']:,} rows {found['code']}" for found in report["problems"]]
     lines += [f"  warning: {warning}" for warning in report["warnings"]]
@@ -83,14 +84,13 @@ def next_steps() -> str:
     return "\n".join(starmap(f"  {{:<{width}}}  {{}}".format, _NEXT))
 
 
-def last_error(log: str) -> str:
-    """Return what the last failed task said, or nothing.
+def errors_in(log: str) -> list[str]:
+    """Return what failed tasks said, each once.
 
-    >>> last_error("PermanentError: Look 7 should exist, but does not.")
-    'Look 7 should exist, but does not.'
+    >>> errors_in("PermanentError: Look 7 should exist, but does not.")
+    ['Look 7 should exist, but does not.']
     """
-    found = _ERROR.findall(log)
-    return str(found[-1]).strip() if found else ""
+    return list(dict.fromkeys(error.strip() for error in _ERROR.findall(log)))
 
 
 def _width(texts: Sequence[str], *more: str) -> int:
