@@ -15,6 +15,7 @@ from airflow_provider_looker_segment.core.catalogue import (
     example,
     load_catalogue,
 )
+from airflow_provider_looker_segment.core.explanation import facts, today
 
 TARGET = Path(__file__).parent / "generated" / "destinations.md"
 
@@ -65,24 +66,11 @@ def _table(catalogue: Catalogue) -> Iterator[str]:
         cells = (
             f"[`{destination.slug}`](#{_anchor(destination)})",
             destination.table.words(),
-            _today(destination),
+            today(destination),
             destination.special_note,
         )
         yield f"| {' | '.join(cells)} |"
     yield "```"
-
-
-def _today(destination: Destination) -> str:
-    parts = []
-    if destination.current:
-        parts.append(f"≠ {_current(destination)}")
-    if destination.off_by_default:
-        parts.append("≠ off unless a message switches it on")
-    if destination.retired:
-        parts.append("retired")
-    if not destination.server_identify:
-        parts.append("not listed for servers")
-    return "; ".join(parts)
 
 
 def _sections(catalogue: Catalogue) -> Iterator[str]:
@@ -90,46 +78,12 @@ def _sections(catalogue: Catalogue) -> Iterator[str]:
         yield f"({_anchor(destination)})="
         yield f"### {destination.name}"
         yield ""
-        yield from (f"- {line}" for line in _facts(destination))
+        yield from (f"- {line}" for line in facts(destination))
         yield ""
         yield "```json"
         yield json.dumps(example(destination), indent=2)
         yield "```"
         yield ""
-
-
-def _facts(destination: Destination) -> Iterator[str]:
-    if destination.table:
-        yield f"Segment's table asks for {destination.table.words()}."
-    if destination.current:
-        yield f"Its own documentation asks for {_current(destination)}."
-    if destination.special_note:
-        yield f"Special note: {destination.special_note}"
-    for parameter in destination.parameters:
-        yield f"Parameter `{parameter.name}`: {parameter.meaning}"
-    yield from destination.notes
-    if destination.custom_traits:
-        yield destination.custom_traits
-    yield _names(destination)
-    if destination.retired:
-        yield f"Retired: {destination.retired}"
-    if destination.successor:
-        yield f"Successor: {destination.successor.name} (`{destination.successor.slug}`)."
-    yield f"Source: <{destination.source}>, read {destination.as_of}."
-
-
-def _current(destination: Destination) -> str:
-    assert destination.table is not None
-    assert destination.current is not None
-    words = destination.current.words()
-    same = words == destination.table.words()
-    return "the same, in other spellings of the traits too" if same else words
-
-
-def _names(destination: Destination) -> str:
-    if not destination.all_keys:
-        return "Its name in `integrations` is not known, so it cannot be muted."
-    return f"Names in `integrations`: {', '.join(f'`{key}`' for key in destination.all_keys)}."
 
 
 def _anchor(destination: Destination) -> str:

@@ -1,0 +1,161 @@
+"""Write the tables of arguments, settings and problems for the documentation, from the code.
+
+``docs/conf.py`` calls :func:`generate` before each build, so no table can drift from the code.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+from airflow_provider_looker_segment.core.guards import Guards
+from airflow_provider_looker_segment.core.mapping import Mapping as LookMapping
+from airflow_provider_looker_segment.core.problems import MEANINGS
+
+FOLDER = Path(__file__).parent / "generated"
+
+REMEDIES = {
+    "array_value": 'Say `arrays="join"` to send the list as text, or exclude the column.',
+    "conflicting_duplicate": "Make the Look return one row for each user.",
+    "email_invalid": "Clean the address in the query, or add a column with an id.",
+    "email_not_text": "Choose another column for the e-mail address.",
+    "email_only": 'Add a column with an id, or leave `email_only` at `"anonymous_id"`.',
+    "email_unsendable_text": "Clean the address in the query.",
+    "id_blocked": "Filter such rows out of the Look.",
+    "id_boolean": "Choose another column for the id.",
+    "id_fraction": "Choose another column for the id, or cast it in LookML.",
+    "id_missing": "Filter such rows out of the Look, or add a column with an e-mail address.",
+    "id_not_finite": "Mend the query.",
+    "id_not_text": "Choose another column for the id.",
+    "id_unsendable_text": "Clean the id in the query.",
+    "message_too_large": "Exclude long columns, or shorten them in the query.",
+    "nested_value": "Exclude the column, or take the part you need out of it in LookML.",
+    "not_finite": "Mend the calculation behind the column, for example a division by zero.",
+    "null_value": 'Fill the gap in the query, or say `nulls="omit"`.',
+    "refused_by_segment": "Compare the row with the others: Segment does not say what is wrong.",
+    "reserved_trait_type": "Rename the trait, or change the column's type in LookML.",
+    "too_many_traits": "Exclude columns, or pivot by a column with fewer values.",
+    "traits_schema": "The report names the path and the rule; mend the Look or the schema.",
+    "unmet_destination": "Add what the destination needs, or leave the destination out.",
+    "unsendable_text": "Clean the text in the query.",
+}
+"""What helps against each problem, by its code."""
+
+_FIELD = re.compile(r"^:(param\s+(?P<name>\w+)|return|raises[^:]*):\s*", re.MULTILINE)
+_ROLE = re.compile(r":\w+:`~?\.?([^`]+)`")
+_PAGE = re.compile(r"`docs/(\w+)\.md`")
+
+
+def generate(folder: Path = FOLDER) -> None:
+    """Write every table; the pages include them."""
+    folder.mkdir(exist_ok=True)
+    for name, render in PAGES.items():
+        (folder / f"{name}.md").write_text("\n".join(render()) + "\n", encoding="utf-8")
+
+
+def parameters(docstring: str | None) -> dict[str, str]:
+    """Read the ``:param`` fields of a docstring: name → its words, as Markdown."""
+    found: dict[str, str] = {}
+    for paragraph in inspect.cleandoc(docstring or "").split("\n\n"):
+        matches = list(_FIELD.finditer(paragraph))
+        for match, following in zip_longest(matches, matches[1:]):
+            if match["name"]:
+                end = following.start() if following else len(paragraph)
+                found[match["name"]] = _markdown(paragraph[match.end() : end])
+    return found
+
+
+def arguments_of(kind: Any, described: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """Return each argument of a callable with its default and its meaning.
+
+    :raises KeyError: when an argument is not described.
+    """
+    for name, parameter in inspect.signature(kind).parameters.items():
+        if parameter.kind is not parameter.VAR_KEYWORD:
+            yield name, _default(parameter.default), described[name]
+
+
+def _operators() -> dict[str, Any]:
+    # Airflow writes its configuration into its home at import.
+    os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="looker-segment-docs-"))
+    from airflow_provider_looker_segment import task_groups  # noqa: PLC0415 - see above
+    from airflow_provider_looker_segment.operators import (  # noqa: PLC0415 - see above
+        looker,
+        report,
+        segment,
+    )
+
+    return {
+        "extract": looker.LookerRunLookOperator,
+        "identify": segment.SegmentIdentifyOperator,
+        "report": report.SegmentReportOperator,
+        "look_to_segment": task_groups.look_to_segment,
+    }
+
+
+def _operator(name: str) -> Callable[[], Iterator[str]]:
+    def render() -> Iterator[str]:
+        kind = _operators()[name]
+        return _arguments(arguments_of(kind.__init__, {"self": "", **parameters(kind.__doc__)}))
+
+    return render
+
+
+def _task_group() -> Iterator[str]:
+    kinds = _operators()
+    described: dict[str, str] = {}
+    for kind in kinds.values():
+        described = parameters(kind.__doc__) | described
+    return _arguments(arguments_of(kinds["look_to_segment"], described))
+
+
+def _settings(kind: type) -> Callable[[], Iterator[str]]:
+    return lambda: _arguments(arguments_of(kind, parameters(kind.__doc__)), head="setting")
+
+
+def _arguments(rows: Iterator[tuple[str, str, str]], *, head: str = "argument") -> Iterator[str]:
+    yield f"| {head} | default | meaning |"
+    yield "|---|---|---|"
+    for name, default, meaning in rows:
+        if name != "self":
+            yield f"| `{name}` | {default} | {meaning.replace('(templated)', '*Templated.*')} |"
+
+
+def _problems() -> Iterator[str]:
+    yield "| code | meaning | what helps |"
+    yield "|---|---|---|"
+    for code, meaning in sorted(MEANINGS.items()):
+        yield f"| `{code}` | {meaning[0].upper()}{meaning[1:]}. | {REMEDIES[code]} |"
+
+
+def _default(value: Any) -> str:
+    if value is inspect.Parameter.empty:
+        return "required"
+    # A factory's default is an object without a value of its own.
+    return "`{}`" if repr(value) == "<factory>" else f"`{value!r}`"
+
+
+def _markdown(text: str) -> str:
+    words = " ".join(text.split()).replace("``", "`")
+    words = _PAGE.sub(r"[\1](\1.md)", _ROLE.sub(r"`\1`", words))
+    return words[0].upper() + words[1:]
+
+
+PAGES: dict[str, Callable[[], Iterator[str]]] = {
+    "look_to_segment": _task_group,
+    "extract": _operator("extract"),
+    "identify": _operator("identify"),
+    "report": _operator("report"),
+    "mapping": _settings(LookMapping),
+    "guards": _settings(Guards),
+    "problems": _problems,
+}
+
+if __name__ == "__main__":
+    generate()
