@@ -129,3 +129,25 @@ def test_a_staging_connection_sends_nothing(
 
     assert run_look("42").report["dry_run"] is True
     assert 0 == summary(sandbox)["requests"]
+
+
+@pytest.mark.parametrize(
+    ("look_id", "ids", "traits"),
+    [
+        ("43", {"anonymousId"}, {"email", "Plan", "Country"}),
+        ("45", {"userId"}, {"email", "lifetime value (EUR)"}),
+        ("46", {"userId"}, {"email", "sessions count laptop"}),
+        ("47", {"userId"}, {"name", "email", "Plan", "Lifetime Value", "account_uid"}),
+    ],
+)
+def test_every_kind_of_look_is_understood(
+    run_look: RunLook, look_id: str, ids: set[str], traits: set[str]
+) -> None:
+    """E-mail only, renamed by a calculation, pivoted, with groups: each sends what it shows."""
+    outcome = run_look(look_id)
+    first = sent(outcome.sandbox)[0]
+
+    assert "success" == outcome.states["report"]
+    assert ids == {"userId", "anonymousId"} & set(first)
+    assert traits == set(first["traits"])
+    assert ("groupId" in first["context"]) is (look_id == "47")
