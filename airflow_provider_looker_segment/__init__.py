@@ -47,6 +47,7 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": "Segment", "python-modules": [f"{_PACKAGE}.hooks.segment"]},
         ],
         "connection-types": [_looker_connection(), _segment_connection()],
+        "cli": [f"{_PACKAGE}.cli.get_cli_commands"],
     }
 
 

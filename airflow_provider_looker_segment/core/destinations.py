@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Unpack, get_args
 
 from airflow_provider_looker_segment.core.catalogue import (
     Catalogue,
@@ -21,6 +21,7 @@ from airflow_provider_looker_segment.core.catalogue import (
 )
 from airflow_provider_looker_segment.core.preflight import (
     ANYTHING,
+    Possibilities,
     best_message,
     listed,
     misspelt,
@@ -176,7 +177,7 @@ class Requirements:
                 for trait in traits_of(parameters, parameter.name)
             ]
         self.signature = signature(leaves)
-        self._outcomes: dict[tuple[bool, ...], Outcome] = {}
+        self._outcomes: dict[int, Outcome] = {}
 
     def check(self, message: Message) -> Outcome:
         """Return the verdicts about a message; equal signatures share one :class:`Outcome`.
@@ -222,7 +223,7 @@ class Requirements:
         Source: https://segment.com/docs/connections/spec/common/#integrations
         """
         result: dict[str, Any] = dict(outcome.switches)
-        if message is None:
+        if message is None or not (self._fills or "integrations" in message):
             return result or None
         for key, options in (message.get("integrations") or {}).items():
             if result.get(key, not self._only) is not False:
@@ -235,32 +236,17 @@ class Requirements:
             result[key] = {option: str(value), **(options if isinstance(options, dict) else {})}
         return result or None
 
-    def preflight(
-        self,
-        *,
-        look: str,
-        has_user_id: bool,
-        has_email: bool,
-        has_anonymous_id: bool,
-        has_group_id: bool,
-        traits: Collection[str],
-        columns: Collection[str],
-    ) -> list[str]:
+    def outlook(self, **possible: Unpack[Possibilities]) -> Outcome:
+        """Return the verdicts about the best message that a Look can lead to."""
+        return self.judge(best_message(**possible))
+
+    def preflight(self, **possible: Unpack[Possibilities]) -> list[str]:
         """Name the destinations that no row of the Look can ever reach.
 
-        :param look: the Look's id, for the sentences.
-        :param has_user_id: whether messages can have a ``userId``; likewise the others.
-        :param traits: names of the traits that messages can have.
-        :param columns: names of the columns that the Look shows, for the sentences.
         :return: one sentence for each such destination, in the order they were asked for.
         """
-        best = best_message(
-            has_user_id=has_user_id,
-            has_email=has_email,
-            has_anonymous_id=has_anonymous_id,
-            has_group_id=has_group_id,
-            traits=traits,
-        )
+        traits = possible["traits"]
+        best = best_message(**possible)
         sentences = []
         for asked in self._asked:
             refusals = asked.refusals(best)
@@ -272,8 +258,8 @@ class Requirements:
                 hints = [f"`{old}` to `{new}`" for old, new in names.items()]
                 helps = hints and not asked.refuses(asked.refusals(renamed))
                 sentences.append(
-                    f"Look {look} can never reach {asked.destination.name}: "
-                    f"it needs {needs.words()}; the Look shows {listed(columns)}."
+                    f"Look {possible['look']} can never reach {asked.destination.name}: "
+                    f"it needs {needs.words()}; the Look shows {listed(possible['columns'])}."
                     + (f" Rename {' and '.join(hints)} in the mapping." if helps else "")
                 )
         return sentences

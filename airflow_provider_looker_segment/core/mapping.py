@@ -23,6 +23,7 @@ from airflow_provider_looker_segment.core.traits import (
     Arrays,
     Nulls,
 )
+from airflow_provider_looker_segment.core.validation import compiled
 from airflow_provider_looker_segment.exceptions import PermanentError
 
 Role = Literal["user_id", "email", "anonymous_id", "group_id"]
@@ -72,7 +73,8 @@ class Mapping:
     :param parameters: what some destinations' rules ask for, such as
         ``{"pardot_lookup_field": "crm_id"}``; ``docs/destinations.md`` lists them.
     :param forbid_traits: trait names that exist in the team's tools and must not be overwritten.
-    :param traits_schema: a JSON Schema that the traits of every message must meet.
+    :param traits_schema: a JSON Schema that the traits of every message must meet, an export of
+        a Segment tracking plan, or the path of a JSON or YAML file with either.
     """
 
     user_id: str | None = None
@@ -89,13 +91,14 @@ class Mapping:
     email_only: Literal["anonymous_id", "reject"] = "anonymous_id"
     parameters: AbstractMapping[str, Any] = field(default_factory=dict)
     forbid_traits: tuple[str, ...] = ()
-    traits_schema: AbstractMapping[str, Any] | None = None
+    traits_schema: AbstractMapping[str, Any] | str | None = None
 
     @classmethod
     def of(cls, said: Mapping | AbstractMapping[str, Any] | None) -> Mapping:
         """Read a mapping from what a user wrote.
 
-        :raises PermanentError: when a key is unknown or a value has the wrong type.
+        :raises PermanentError: when a key is unknown, a value has the wrong type, or
+            ``traits_schema`` is no schema. A path in it is kept, for core reads no files.
         """
         if said is None:
             return cls()
@@ -114,6 +117,8 @@ class Mapping:
         for key in ("exclude", "forbid_traits"):
             if key in settings:
                 settings[key] = tuple(settings[key])
+        if isinstance(settings.get("traits_schema"), AbstractMapping):
+            compiled(settings["traits_schema"])
         return cls(**settings)
 
 

@@ -20,8 +20,8 @@ Message = Mapping[str, Any]
 Path = tuple[str, ...]
 """Keys from the message down to one value; a trait's name is one key, dots and all."""
 
-Signature = Callable[[Message], tuple[bool, ...]]
-"""Which of a rule's facts hold for a message; equal tuples get equal verdicts."""
+Signature = Callable[[Message], int]
+"""Which of a rule's facts hold for a message, one bit each; equal numbers get equal verdicts."""
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 """The dialect every compiled rule is written in."""
@@ -83,7 +83,7 @@ class Has:
 
     def holds(self, message: Message) -> bool:
         """Tell whether the message has the value."""
-        return signature([self])(message) == (True,)
+        return signature([self])(message) == 1
 
     def code(self) -> str:
         """Name the condition in lower case: ``email``, ``user_id_of_5_characters``."""
@@ -322,13 +322,13 @@ def signature(leaves: Iterable[Has]) -> Signature:
 
     It is asked once per message, so it looks each holder up once and compiles nothing.
     """
-    by_holder: dict[Path, list[tuple[str, Callable[[Any], bool]]]] = {}
-    for leaf in dict.fromkeys(leaves):
-        by_holder.setdefault(leaf.path[:-1], []).append((leaf.path[-1], leaf.test()))
+    by_holder: dict[Path, list[tuple[str, int, Callable[[Any], bool]]]] = {}
+    for place, leaf in enumerate(dict.fromkeys(leaves)):
+        by_holder.setdefault(leaf.path[:-1], []).append((leaf.path[-1], 1 << place, leaf.test()))
     holders = tuple(by_holder.items())
 
-    def facts(message: Message) -> tuple[bool, ...]:
-        found: list[bool] = []
+    def facts(message: Message) -> int:
+        found = 0
         for path, tests in holders:
             holder: Any = message
             for key in path:
@@ -337,10 +337,11 @@ def signature(leaves: Iterable[Has]) -> Signature:
                     holder = _NOTHING
                     break
             get = holder.get
-            for key, test in tests:
+            for key, bit, test in tests:
                 value = get(key)
-                found.append(value is not None and test(value))
-        return tuple(found)
+                if value is not None and test(value):
+                    found |= bit
+        return found
 
     return facts
 

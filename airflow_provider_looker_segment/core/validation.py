@@ -11,18 +11,20 @@ from typing import Any
 
 from airflow_provider_looker_segment.core.limits import MAX_TRAITS
 from airflow_provider_looker_segment.core.problems import RejectedRow
+from airflow_provider_looker_segment.core.tracking_plan import traits_rules
 from airflow_provider_looker_segment.exceptions import PermanentError
 
 
 class Validator:
     """The checks of one run.
 
-    :param traits_schema: a JSON Schema that the traits of every message must meet, if any.
-    :raises PermanentError: when ``traits_schema`` is itself no JSON Schema.
+    :param traits_schema: a JSON Schema that the traits of every message must meet, or an export
+        of a Segment tracking plan, if any; a path must have been read before.
+    :raises PermanentError: when ``traits_schema`` is neither.
     """
 
-    def __init__(self, *, traits_schema: Mapping[str, Any] | None) -> None:
-        self._schema = None if traits_schema is None else _compiled(traits_schema)
+    def __init__(self, *, traits_schema: Mapping[str, Any] | str | None) -> None:
+        self._schema = None if traits_schema is None else compiled(traits_schema)
 
     def check(self, traits: Mapping[str, Any]) -> None:
         """Check the traits of one message.
@@ -53,13 +55,21 @@ class Validator:
         raise RejectedRow("traits_schema", f"{errors[0].json_path} {errors[0].validator}")
 
 
-def _compiled(schema: Mapping[str, Any]) -> Any:
+def compiled(traits_schema: Mapping[str, Any] | str) -> Any:
+    """Make a validator of the traits.
+
+    :param traits_schema: as in :class:`Validator`.
+    :raises PermanentError: when it is neither a JSON Schema nor a tracking plan.
+    """
     import jsonschema  # noqa: PLC0415 - half a second at import
     import referencing  # noqa: PLC0415 - comes with jsonschema
 
-    kind = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
+    rules: Any = traits_schema
+    if isinstance(rules, Mapping):
+        rules = traits_rules(rules)
+    kind = jsonschema.validators.validator_for(rules, default=jsonschema.Draft202012Validator)
     try:
-        kind.check_schema(dict(schema))
+        kind.check_schema(rules)
     except jsonschema.SchemaError as error:
         raise PermanentError(
             f"traits_schema{error.json_path.removeprefix('$')}",
@@ -68,4 +78,4 @@ def _compiled(schema: Mapping[str, Any]) -> Any:
             do="Mend the schema.",
         ) from error
     # An empty registry: nothing is ever fetched.
-    return kind(schema, registry=referencing.Registry())
+    return kind(rules, registry=referencing.Registry())

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping as AbstractMapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from airflow_provider_looker_segment.connections import truth
+from airflow_provider_looker_segment.core.mapping import Mapping
 from airflow_provider_looker_segment.core.query import RowLimit
 from airflow_provider_looker_segment.exceptions import PermanentError
 
@@ -90,7 +92,7 @@ def expressions(name: str, said: Any) -> dict[str, str]:
         value = {field.strip(): text.strip() for field, colon, text in pairs if colon}
         if len(value) != len(pairs):
             value = None
-    if not isinstance(value, Mapping):
+    if not isinstance(value, AbstractMapping):
         raise PermanentError(
             f"Argument `{name}`:",
             should="give an expression for each field",
@@ -100,22 +102,24 @@ def expressions(name: str, said: Any) -> dict[str, str]:
     return {str(field): str(text) for field, text in value.items()}
 
 
-def settings(name: str, said: Any) -> Mapping[str, Any] | None:
-    """Read settings from a mapping, or from a YAML file when a path is given.
+def settings(name: str, said: Any) -> AbstractMapping[str, Any] | None:
+    """Read settings from a mapping, or from a YAML or JSON file when a path is given.
 
     :raises PermanentError: when the file cannot be read or holds no mapping.
     """
     if not isinstance(said, str | Path):
-        found: Mapping[str, Any] | None = said
+        found: AbstractMapping[str, Any] | None = said
         return found
     import yaml  # noqa: PLC0415 - only for configuration in files
 
     try:
-        loaded = yaml.safe_load(Path(said).read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        text = Path(said).read_text("utf-8")
+        # YAML refuses the tabs that JSON may be indented with.
+        loaded = json.loads(text) if Path(said).suffix == ".json" else yaml.safe_load(text)
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise PermanentError(
             f"Argument `{name}`, file {str(said)!r}:",
-            should="be a YAML file",
+            should="be a YAML or JSON file",
             but=f"it cannot be read ({type(error).__name__})",
             do="Check the path as the worker sees it, and the file's syntax.",
         ) from error
@@ -127,6 +131,18 @@ def settings(name: str, said: Any) -> Mapping[str, Any] | None:
             do="Mend the file.",
         )
     return loaded
+
+
+def mapping(said: Any) -> Mapping:
+    """Read a mapping, and the file of its ``traits_schema`` where that is a path.
+
+    :raises PermanentError: when a file cannot be read, or the mapping is none.
+    """
+    read = Mapping.of(settings("mapping", said))
+    if not isinstance(read.traits_schema, str):
+        return read
+    schema = settings("mapping.traits_schema", read.traits_schema)
+    return Mapping.of(replace(read, traits_schema=schema))
 
 
 def _parsed(said: Any) -> Any:
@@ -152,7 +168,7 @@ def _refuse_undefined(name: str, said: Any) -> None:
     from jinja2 import Undefined  # noqa: PLC0415 - Airflow has it loaded by then
 
     values = said if isinstance(said, list | tuple) else [said]
-    if isinstance(said, Mapping):
+    if isinstance(said, AbstractMapping):
         values = list(said.values())
     if any(isinstance(value, Undefined) for value in values):
         raise PermanentError(

@@ -24,6 +24,7 @@ from airflow_provider_looker_segment.core.limits import MAX_DATABASE_BYTES
 from airflow_provider_looker_segment.core.look import Look
 from airflow_provider_looker_segment.core.manifest import Manifest, Samples
 from airflow_provider_looker_segment.core.mapping import Mapping, Plan, plan
+from airflow_provider_looker_segment.core.preflight import possibilities
 from airflow_provider_looker_segment.core.query import RunQuery, run_query
 from airflow_provider_looker_segment.core.rows import RowStream
 from airflow_provider_looker_segment.exceptions import PermanentError
@@ -124,7 +125,7 @@ class LookerRunLookOperator(BaseOperator):
             run_window = window.resolve(context)
             self.log.info("The run stands for %s.", run_window)
             look = hook.look(arguments.look_id(self.look_id))
-            planned = plan(look, Mapping.of(arguments.settings("mapping", self.mapping)))
+            planned = plan(look, arguments.mapping(self.mapping))
             requirements = self._requirements(planned)
             query = self._query(look, run_window)
             segment = SegmentSettings.read(self.segment_conn_id)
@@ -177,20 +178,12 @@ class LookerRunLookOperator(BaseOperator):
             rules=self.destination_rules,
             parameters=planned.mapping.parameters,
         )
-        impossible = requirements.preflight(
-            look=planned.look.id,
-            has_user_id=planned.user_id is not None,
-            has_email=any(column is planned.email for _, column in planned.traits),
-            has_anonymous_id=planned.anonymous_id is not None or planned.derives_anonymous_ids,
-            has_group_id=planned.group_id is not None,
-            traits=[name for name, _ in planned.traits],
-            columns=[column.name for column in planned.look.columns],
-        )
+        impossible = requirements.preflight(**possibilities(planned))
         if impossible:
             raise PermanentError(
                 planned.look.where,
                 should="have what its destinations need",
-                but="it has not: " + " ".join(impossible),
+                but="it has not: " + " ".join(impossible).removesuffix("."),
                 do="Nothing was queried. Add the columns, map them, or leave the destination out.",
             )
         return requirements

@@ -83,7 +83,7 @@ def test_no_manifest(said: Any, found: str) -> None:
 
 
 def test_samples_are_masked() -> None:
-    """The first three messages are kept: their keys, their switches, and of each value only its kind."""
+    """The first three messages are kept: keys, switches, and of each value only its kind."""
     body = {
         "userId": "secret",
         "context": {"groupId": "g"},

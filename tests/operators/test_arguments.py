@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from jinja2 import StrictUndefined
 
+from airflow_provider_looker_segment.core.mapping import Mapping
 from airflow_provider_looker_segment.exceptions import PermanentError
 from airflow_provider_looker_segment.operators import arguments
 
@@ -110,3 +111,40 @@ def test_a_file_that_holds_no_settings_is_refused(tmp_path: Path, text: str | No
 
     with pytest.raises(PermanentError, match=r"mapping\.yaml"):
         arguments.settings("mapping", file)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("plan.json", '{\n\t"properties": {"age": {"type": "integer"}}\n}'),
+        ("plan.yaml", "properties: {age: {type: integer}}"),
+    ],
+)
+def test_a_traits_schema_comes_from_a_file(tmp_path: Path, name: str, text: str) -> None:
+    """A path in the mapping stands for the schema in that file, however it is written."""
+    (tmp_path / name).write_text(text, "utf-8")
+
+    read = arguments.mapping({"prefix": "x ", "traits_schema": str(tmp_path / name)})
+
+    assert ("x ", {"properties": {"age": {"type": "integer"}}}) == (
+        read.prefix,
+        read.traits_schema,
+    )
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"type": "nothing"}', None])
+def test_a_traits_schema_that_is_none_is_refused(tmp_path: Path, text: str | None) -> None:
+    """A missing or broken file never means that every message is fine."""
+    file = tmp_path / "plan.json"
+    if text is not None:
+        file.write_text(text, "utf-8")
+
+    with pytest.raises(PermanentError, match="traits_schema"):
+        arguments.mapping({"traits_schema": str(file)})
+
+
+def test_a_mapping_is_read_from_each_form() -> None:
+    """Nothing, a dict and a mapping are understood alike."""
+    assert Mapping() == arguments.mapping(None)
+    assert Mapping(prefix="x") == arguments.mapping({"prefix": "x"})
+    assert Mapping(prefix="x") == arguments.mapping(Mapping(prefix="x"))

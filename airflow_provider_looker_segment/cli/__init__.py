@@ -1,0 +1,208 @@
+"""The commands ``airflow looker-segment`` and ``python -m airflow_provider_looker_segment``.
+
+Airflow imports this module at every command of its own, so it holds data and imports nothing
+heavy; what a command does is imported when it runs.
+Exit status: 0 for yes or done, 1 for no (nothing found, a destination out of reach), 2 for an
+error, which is one sentence and never a traceback.
+"""
+
+# ruff: noqa: T201 - printing is what a command is for
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+NAME = "looker-segment"
+_SUMMARY = "Looks, destinations, and what Segment would get"
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """An argument of a command, in ``argparse``'s words; Airflow's are the same."""
+
+    flags: tuple[str, ...]
+    words: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command.
+
+    :param runs: module of this package and function, which returns the exit status.
+    """
+
+    name: str
+    help: str
+    runs: tuple[str, str]
+    options: tuple[Option, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A command that only holds others."""
+
+    name: str
+    help: str
+    members: tuple[Command | Group, ...]
+
+
+def _option(*flags: str, **words: Any) -> Option:
+    return Option(flags, words)
+
+
+_LOOK = (
+    _option("--look", metavar="ID", required=True, help="The number in the Look's address"),
+    _option("--mapping", metavar="FILE", help="A mapping, as a YAML or JSON file"),
+    _option(
+        "--looker-conn-id",
+        metavar="ID",
+        default="looker_default",
+        help="The Airflow connection to Looker (default: looker_default)",
+    ),
+)
+_RULES = _option(
+    "--rules",
+    choices=("both", "table", "current"),
+    default="both",
+    help="Whose rules count: Segment's table, the destinations' own pages, or either (default)",
+)
+
+COMMANDS = Group(
+    NAME,
+    _SUMMARY,
+    (
+        Group(
+            "destinations",
+            "What each destination needs of an identify call",
+            (
+                Command("list", "List all destinations", ("destinations", "list_all")),
+                Command(
+                    "search",
+                    "List the destinations one of whose names holds a text",
+                    ("destinations", "search"),
+                    (_option("text", metavar="TEXT", help="Case and punctuation do not matter"),),
+                ),
+                Command(
+                    "explain",
+                    "Say everything about one destination",
+                    ("destinations", "explain"),
+                    (_option("name", metavar="NAME", help="Such as braze or Customer.io"),),
+                ),
+            ),
+        ),
+        Command(
+            "check",
+            "Check whether the columns of a Look suffice for destinations; no query runs",
+            ("look", "check"),
+            (
+                *_LOOK,
+                _RULES,
+                _option(
+                    "--destinations",
+                    metavar="NAMES",
+                    required=True,
+                    help="Names with commas between them: braze,zendesk",
+                ),
+            ),
+        ),
+        Command(
+            "preview",
+            "Show the first messages of a Look as they would be sent; nothing is sent",
+            ("look", "preview"),
+            (
+                *_LOOK,
+                _RULES,
+                _option("--destinations", metavar="NAMES", help="As the DAG has them"),
+                _option("--only", action="store_true", help="As the DAG has it"),
+                _option("-n", "--rows", metavar="N", type=int, default=5, help="Rows to read (5)"),
+                _option(
+                    "--as-of",
+                    metavar="MOMENT",
+                    help="The moment the Look is run as of, ISO 8601 (default: now); "
+                    "`look` leaves the Look's relative dates as they are",
+                ),
+                _option(
+                    "--show-values",
+                    action="store_true",
+                    help="Show personal data instead of only its kind",
+                ),
+            ),
+        ),
+    ),
+)
+
+
+def get_cli_commands() -> list[Any]:
+    """Return the commands as Airflow asks for them, from 3.2 on.
+
+    Source: https://airflow.apache.org/docs/apache-airflow-providers/core-extensions/cli-commands.html
+    """
+    from airflow.cli.cli_config import ActionCommand, Arg, GroupCommand  # noqa: PLC0415
+
+    def built(node: Command | Group) -> Any:
+        if isinstance(node, Group):
+            return GroupCommand(node.name, node.help, [built(one) for one in node.members])
+        args = [Arg(one.flags, **one.words) for one in node.options]  # type: ignore[no-untyped-call]
+        return ActionCommand(node.name, node.help, _running(node), args)
+
+    return [built(COMMANDS)]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command from a shell.
+
+    :param arguments: the words after the program's name; those of this process by default.
+    :return: the exit status, as this module's first lines say.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m airflow_provider_looker_segment", description=_SUMMARY
+    )
+    _add(parser, COMMANDS)
+    options = parser.parse_args(arguments)
+    try:
+        options.func(options)
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+def _add(parser: argparse.ArgumentParser, group: Group) -> None:
+    inner = parser.add_subparsers(metavar="COMMAND", required=True)
+    for node in group.members:
+        below = inner.add_parser(node.name, help=node.help, description=node.help)
+        if isinstance(node, Group):
+            _add(below, node)
+            continue
+        for option in node.options:
+            below.add_argument(*option.flags, **option.words)
+        below.set_defaults(func=_running(node))
+
+
+def _running(command: Command) -> Callable[[argparse.Namespace], None]:
+    module, function = command.runs
+
+    def run(options: argparse.Namespace) -> None:
+        from airflow_provider_looker_segment.exceptions import (  # noqa: PLC0415 - see above
+            LookerSegmentError,
+        )
+
+        try:
+            status = getattr(import_module(f"{__name__}.{module}"), function)(options)
+            sys.stdout.flush()
+        except LookerSegmentError as error:
+            print(error, file=sys.stderr)
+            status = 2
+        except BrokenPipeError:
+            # The reader, such as `head`, has seen enough; Python would complain at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            status = 0
+        if status:
+            sys.exit(status)
+
+    return run

@@ -1,0 +1,191 @@
+"""The commands about one Look: what it can reach, and what it would send.
+
+A Look's id enters, its columns or its first messages are printed. Nothing is ever sent to
+Segment, and a value is shown only where it was asked for.
+"""
+
+# ruff: noqa: T201 - printing is what a command is for
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
+
+from airflow_provider_looker_segment import __version__
+from airflow_provider_looker_segment.cli.table import table
+from airflow_provider_looker_segment.core.destinations import Requirements, Verdict
+from airflow_provider_looker_segment.core.duplicates import SeenUsers
+from airflow_provider_looker_segment.core.manifest import masked
+from airflow_provider_looker_segment.core.mapping import Plan, plan
+from airflow_provider_looker_segment.core.preflight import possibilities
+from airflow_provider_looker_segment.core.prepare import Preparation, complete, envelope
+from airflow_provider_looker_segment.core.query import run_query
+from airflow_provider_looker_segment.core.rows import RowStream
+from airflow_provider_looker_segment.exceptions import PermanentError
+from airflow_provider_looker_segment.hooks.looker import LookerHook
+from airflow_provider_looker_segment.operators import arguments
+
+_OUTLOOK = {Verdict.MET: "within reach", Verdict.DOUBTFUL: "doubtful", Verdict.UNMET: "never"}
+
+_ROLE = "_AIRFLOW_PROCESS_CONTEXT"
+"""Without it Airflow looks for connections in the environment and in secrets backends only.
+
+Source: https://github.com/apache/airflow/blob/main/airflow-core/src/airflow/cli/commands/connection_command.py
+"""
+
+
+def check(options: argparse.Namespace) -> int:
+    """Print what a Look's columns mean and which destinations they suffice for."""
+    with _hook(options) as hook:
+        planned = _planned(hook, options)
+    requirements = _requirements(planned, options)
+    print(f"{planned.look.where}: {planned.look.title}\n")
+    width = shutil.get_terminal_size().columns
+    print(table(("SENT AS", "COLUMN"), list(_columns(planned)), width=width))
+    print()
+    outcome = requirements.outlook(**possibilities(planned))
+    rows = [
+        (one.destination, _OUTLOOK[one.verdict], ", ".join(one.missing)) for one in outcome.findings
+    ]
+    print(table(("DESTINATION", "OUTLOOK", "WHAT IT LACKS"), rows, width=width))
+    notes = [
+        *requirements.preflight(**possibilities(planned)),
+        *planned.warnings,
+        *requirements.warnings([name for name, _ in planned.traits]),
+    ]
+    for note in notes:
+        print(f"\n{note}")
+    return 1 if outcome.slugs(Verdict.UNMET) else 0
+
+
+def preview(options: argparse.Namespace) -> int:
+    """Print the first messages of a Look."""
+    row_limit = arguments.row_limit(options.rows)
+    now = datetime.now(UTC)
+    with _hook(options) as hook, SeenUsers() as seen:
+        planned = _planned(hook, options)
+        chosen = bool(options.destinations or options.only)
+        requirements = _requirements(planned, options) if chosen else None
+        _warn(requirements.preflight(**possibilities(planned)) if requirements else [])
+        moment = None if options.as_of == "look" else _moment(options.as_of) or now
+        query = run_query(planned.look, filters=None, as_of=moment, row_limit=row_limit)
+        shared = envelope(timestamp=(moment or now).isoformat(), version=__version__)
+        preparation = Preparation(planned, shared=shared, seen=seen, requirements=requirements)
+        where = planned.look.where
+        with hook.run(hook.create_query(query, where=where), query, where=where) as answer:
+            rows = RowStream(answer.pieces, look=where, content_type=answer.content_type)
+            for line in preparation.lines(rows):
+                body = json.loads(line.body)
+                _show(shared, body if options.show_values else masked(body))
+    _remark(preparation, where=where, is_masked=not options.show_values)
+    return 0 if preparation.tally.messages else 1
+
+
+@contextmanager
+def _hook(options: argparse.Namespace) -> Iterator[LookerHook]:
+    try:
+        with _in_a_shell(), closing(LookerHook(options.looker_conn_id)) as hook:
+            yield hook
+    except AirflowNotFoundException as error:
+        raise PermanentError(
+            f"Connection {options.looker_conn_id!r}",
+            should="exist in Airflow",
+            but="it does not",
+            do="Add it, or name another one with --looker-conn-id.",
+        ) from error
+
+
+@contextmanager
+def _in_a_shell() -> Iterator[None]:
+    """Find connections where ``airflow connections`` does, and keep the log out of the answer."""
+    role, was_disabled = os.environ.get(_ROLE), logging.root.manager.disable
+    os.environ[_ROLE] = "server"
+    logging.disable(logging.INFO)
+    try:
+        yield
+    finally:
+        logging.disable(was_disabled)
+        del os.environ[_ROLE]
+        if role is not None:
+            os.environ[_ROLE] = role
+
+
+def _planned(hook: LookerHook, options: argparse.Namespace) -> Plan:
+    return plan(hook.look(arguments.look_id(options.look)), arguments.mapping(options.mapping))
+
+
+def _requirements(planned: Plan, options: argparse.Namespace) -> Requirements:
+    return Requirements(
+        arguments.names("destinations", options.destinations),
+        only=getattr(options, "only", False),
+        rules=options.rules,
+        parameters=planned.mapping.parameters,
+    )
+
+
+def _moment(said: str | None) -> datetime | None:
+    if said is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(said)
+    except ValueError as error:
+        raise PermanentError(
+            "--as-of",
+            should="be a moment in ISO 8601, or `look`",
+            but="it is neither",
+            do="Write it like 2019-06-01 or 2019-06-01T06:00:00+02:00.",
+        ) from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _columns(planned: Plan) -> Iterator[tuple[str, str]]:
+    if planned.user_id:
+        yield "userId", planned.user_id.name
+    if planned.anonymous_id:
+        yield "anonymousId", planned.anonymous_id.name
+    elif planned.derives_anonymous_ids:
+        yield "anonymousId", "made from the e-mail address where a row has no id"
+    if planned.group_id:
+        yield "context.groupId", planned.group_id.name
+    for name, column in planned.traits:
+        yield f"traits.{name}", column.name
+
+
+def _warn(impossible: list[str]) -> None:
+    for sentence in impossible:
+        print(f"A run would stop before its query: {sentence}", file=sys.stderr)
+
+
+def _show(shared: dict[str, Any], body: dict[str, Any]) -> None:
+    message = complete(shared, body, "")
+    del message["messageId"]
+    print(json.dumps(message, indent=2, ensure_ascii=False))
+
+
+def _remark(preparation: Preparation, *, where: str, is_masked: bool) -> None:
+    """Say on the error stream what is not in the messages, so that these can be piped."""
+    tally = preparation.tally
+    said = [
+        f"{where}: {tally.rows:,} rows read, {tally.messages:,} messages; nothing was sent.",
+        "Each message gets a messageId when it is sent.",
+    ]
+    if tally.duplicates:
+        said.append(f"{tally.duplicates:,} rows repeat an earlier one.")
+    for problem in tally.problems:
+        about = f" in `{problem.column}`" if problem.column else ""
+        said.append(
+            f"{problem.count:,} rows {problem.code}{about}, the first in row {problem.rows[0]}."
+        )
+    if is_masked:
+        said.append("Values are masked; --show-values shows them.")
+    print("\n".join(said), file=sys.stderr)
