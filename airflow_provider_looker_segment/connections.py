@@ -86,6 +86,7 @@ class SegmentSettings:
 
     :param host: scheme and host of the Tracking API.
     :param send: false makes every run a dry run.
+    :param ca_bundle: path of a file with certificate authorities; empty for the usual ones.
     """
 
     conn_id: str
@@ -93,6 +94,7 @@ class SegmentSettings:
     write_key: str = field(repr=False)
     send: bool = True
     timeout_s: float = 30.0
+    ca_bundle: str = ""
 
     @classmethod
     def read(cls, conn_id: str) -> SegmentSettings:
@@ -125,6 +127,7 @@ class SegmentSettings:
             write_key=str(write_key).strip(),
             send=truth(extra.get("send", True), where=f"{where}, extra `send`"),
             timeout_s=_seconds(extra.get("timeout", 30), where=where),
+            ca_bundle=str(extra.get("ca_bundle") or ""),
         )
 
     @property
@@ -158,6 +161,14 @@ def _url(host: str, port: int | None) -> str:
 
 def _refuse_clear_text(where: str, url: str, extra: dict[str, Any]) -> None:
     parts = urlsplit(url)
+    if parts.username is not None:
+        # Messages name the host, so nothing secret may be part of it.
+        raise PermanentError(
+            f"{where}: its host",
+            should="be an address only",
+            but="it holds a user name or a password too",
+            do="Write secrets into the password field.",
+        )
     if parts.scheme == "https" or _is_loopback(parts.hostname or ""):
         return
     if truth(extra.get("allow_http", False), where=f"{where}, extra `allow_http`"):

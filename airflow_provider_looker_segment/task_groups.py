@@ -20,12 +20,14 @@ from airflow_provider_looker_segment.operators.segment import (
     DEFAULT_MESSAGES_PER_SECOND,
     SegmentIdentifyOperator,
 )
+from airflow_provider_looker_segment.retry import POLICY
 
 RETRIES: dict[str, Any] = {
     "retries": 3,
     "retry_delay": timedelta(minutes=1),
     "retry_exponential_backoff": True,
     "max_retry_delay": timedelta(minutes=15),
+    **POLICY,
 }
 """How often and when tasks are tried again, unless the DAG says otherwise."""
 
@@ -91,7 +93,6 @@ def look_to_segment(
             extract_task_id=extract.task_id,
             identify_task_id=identify.task_id,
             guards=guards,
-            segment_conn_id=segment_conn_id,
             **task_kwargs,
         )
         [extract, identify] >> report

@@ -13,6 +13,9 @@ from airflow_provider_looker_segment.core.configuration import check
 from airflow_provider_looker_segment.core.prepare import Tally
 from airflow_provider_looker_segment.exceptions import PermanentError
 
+_MANY_REPEATS = 10
+"""Identical rows that no longer look like the repeats of a join, if there are no others."""
+
 
 @dataclass(frozen=True, slots=True)
 class Guards:
@@ -67,6 +70,13 @@ class Guards:
                 "(guards.max_rejected)",
                 but=f"they are {tally.rejected:,}: {reasons}",
                 do="Mend the Look, change the mapping, or raise the guard.",
+            )
+        if tally.messages == 1 and tally.duplicates >= _MANY_REPEATS:
+            raise _stopped(
+                f"{look}: its rows",
+                should="be about several users",
+                but=f"all {tally.rows:,} say the same about one",
+                do="See whether Looker masks the id for this API user.",
             )
         for name, counts in tally.verdicts.as_dict().items():
             judged = counts["met"] + counts["doubtful"] + counts["unmet"]

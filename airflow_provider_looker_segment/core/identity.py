@@ -47,7 +47,8 @@ https://docs.mixpanel.com/docs/troubleshooting/errors/server-side-events-without
 """
 
 _NOBODY = re.compile(r"[0-]*|[#*•]+|x{2,}")
-"""Zeroes and dashes, as Segment Unify refuses them, and what Looker shows in place of masked values."""
+"""Zeroes and dashes, as Segment Unify refuses them, and masks in place of values."""
+
 _INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
 _QUOTES = "'\""
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")

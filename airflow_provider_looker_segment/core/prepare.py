@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -119,6 +119,8 @@ class Preparation:
     :param shared: the envelope, for the size of the finished message.
     :param seen: the users this run has had.
     :param requirements: what the chosen destinations need, if any were chosen.
+    :param on_rejected: called with the number, the reason and the cells of each row that is no
+        message, for those who keep such rows.
     """
 
     def __init__(
@@ -128,8 +130,10 @@ class Preparation:
         shared: Mapping[str, Any],
         seen: SeenUsers,
         requirements: Requirements | None = None,
+        on_rejected: Callable[[int, RejectedRow, Row], None] | None = None,
     ) -> None:
         self.tally = Tally()
+        self._on_rejected = on_rejected
         self._plan = plan
         self._seen = seen
         self._requirements = requirements
@@ -167,6 +171,8 @@ class Preparation:
                 text, is_repeat = self._text(row)
             except RejectedRow as rejected:
                 tally.problems.add(rejected.code, rejected.column, number)
+                if self._on_rejected is not None:
+                    self._on_rejected(number, rejected, row)
                 continue
             if is_repeat:
                 tally.duplicates += 1

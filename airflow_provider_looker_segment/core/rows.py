@@ -25,8 +25,12 @@ _LONGEST_LITERAL = 16
 _NUMBER = re.compile(r"-?[\d.eE+-]*")
 _JSON = re.compile(r'\{|"\s*[:,}\]]')
 _SECRETIVE = re.compile(
-    r"""(?<!\w)'[^']*(?:'|$)|"(?:[^"\\]|\\.)*(?:"|\\?$)|[^\s@]+@[^\s@]+|\d{4,}"""
+    r"""\b((?:date|entry|input|integer|key|literal|number|string|timestamp|value)s?:\s)[^;]+"""
+    r"""|(?<==)\([^()]*\)"""
+    r"""|(?<!\w)'[^']*(?:'|$)|"(?:[^"\\]|\\.)*(?:"|\\?$)|[^\s@]+@[^\s@]+|\d{4,}""",
+    re.IGNORECASE,
 )
+"""What databases quote: after such a word and a colon, in ``(column)=(value)``, in quotes, bare."""
 
 
 class NumberText(str):
@@ -58,7 +62,7 @@ def without_values(text: str, *, max_chars: int = 300) -> str:
     >>> without_values("invalid input 'Ty' near ty@example.com at 123456")
     'invalid input … near … at …'
     """
-    return _SECRETIVE.sub("…", " ".join(text.split()))[:max_chars]
+    return _SECRETIVE.sub(r"\1…", " ".join(text.split()))[:max_chars]
 
 
 def _excerpt(text: str) -> str:
@@ -118,6 +122,9 @@ class RowStream:
         self._refuse_trailing_text()
         self._refuse_errors()
         if not seen_data:
+            if self.rest.get("message"):
+                # What Looker's API answers in place of a result.
+                self._refuse_looker_error(self.rest["message"])
             raise PermanentError(
                 f"{self._look}: the result",
                 should="hold its rows under the key `data`",
@@ -214,19 +221,25 @@ class RowStream:
                 added = self._utf8.decode(b"", final=True)
             else:
                 added = self._utf8.decode(piece)
-        except UnicodeDecodeError as error:
-            if self._ended:
-                self._cut()
-            raise PermanentError(
-                f"{self._look}: the result",
-                should="be UTF-8",
-                but="it holds bytes that are not",
-                do="Check the encoding of the database connection in Looker.",
-            ) from error
+        except UnicodeDecodeError:
+            added = None
+        if added is None:
+            # Not within the handler, whose error holds the bytes.
+            self._refuse_encoding()
         self._is_empty = self._is_empty and not added.strip()
         self._text = self._text[self._at :] + added
         self._at = 0
         return not self._ended
+
+    def _refuse_encoding(self) -> NoReturn:
+        if self._ended:
+            self._cut()
+        raise PermanentError(
+            f"{self._look}: the result",
+            should="be UTF-8",
+            but="it holds bytes that are not",
+            do="Check the encoding of the database connection in Looker.",
+        )
 
     def _cut(self) -> NoReturn:
         but = "it is empty" if self._is_empty else "it ends before its last row"
@@ -275,7 +288,7 @@ class RowStream:
         )
 
     def _refuse_errors(self) -> None:
-        errors = self.rest.get("errors")
+        errors = self.rest.get("errors") or self.rest.get("looker_error")
         if not errors:
             return
         first = errors[0] if isinstance(errors, list) else errors

@@ -115,17 +115,23 @@ class Delivery:
         return self.receipt
 
     def _deliver(self, batch: list[Message]) -> None:
-        answer = self._post(batch)
-        if answer.kind == "accepted":
-            self.receipt.accepted += len(batch)
-            self._on_progress(self.receipt)
-        elif len(batch) > 1:
-            # Somewhere in it is the message at fault; the others must not suffer for it.
-            middle = len(batch) // 2
-            self._deliver(batch[:middle])
-            self._deliver(batch[middle:])
-        else:
-            self._refuse(batch[0], answer)
+        parts = [_Part(batch)]
+        try:
+            while parts:
+                answer = self._post(parts[0])
+                part = parts.pop(0)
+                if answer.kind == "accepted":
+                    self.receipt.accepted += len(part.messages)
+                    self._on_progress(self.receipt)
+                elif len(part.messages) > 1:
+                    # Somewhere in it is the message at fault; the others must not suffer for it.
+                    parts[:0] = part.halves()
+                else:
+                    self._refuse(part.messages[0], answer)
+        except BaseException:
+            # Also where Airflow ends the task: what was under way may have arrived.
+            self.receipt.unknown += sum(len(part.messages) for part in parts if part.maybe_accepted)
+            raise
 
     def _refuse(self, message: Message, answer: Answer) -> None:
         self.receipt.refused += 1
@@ -135,33 +141,47 @@ class Delivery:
             # Two different messages and not one accepted: it is not the messages.
             raise stopped(answer, self._hook.settings)
 
-    def _post(self, batch: list[Message]) -> Answer:
-        """Post one batch until its fate is known, waiting as told."""
+    def _post(self, part: _Part) -> Answer:
+        """Post a part of a batch until its fate is known, waiting as told."""
         waited_s = 0.0
-        maybe_accepted = False
-        bodies = [message.body for message in batch]
+        bodies = [message.body for message in part.messages]
         for attempt in itertools.count():
-            time.sleep(self._pace.wait_s(len(batch), now=time.monotonic()))
+            time.sleep(self._pace.wait_s(len(bodies), now=time.monotonic()))
+            earlier, part.maybe_accepted = part.maybe_accepted, True
             answer = self._hook.post(bodies)
+            part.maybe_accepted = earlier or answer.maybe_accepted
             self.receipt.requests += 1
-            self.receipt.sent_bytes += sum(message.size_bytes for message in batch)
+            self.receipt.sent_bytes += sum(message.size_bytes for message in part.messages)
             if answer.kind in ("accepted", "bad_content", "too_large"):
                 return answer
-            maybe_accepted = maybe_accepted or answer.maybe_accepted
             if answer.kind == "stop":
-                self._lose(batch, maybe_accepted=maybe_accepted)
                 raise stopped(answer, self._hook.settings)
             delay_s = _delay_s(answer, attempt)
             if waited_s + delay_s > PATIENCE_S:
-                self._lose(batch, maybe_accepted=maybe_accepted)
                 raise exhausted(answer, self._hook.settings)
             waited_s += delay_s
             time.sleep(delay_s)
         raise AssertionError  # pragma: no cover - the loop has no other end
 
-    def _lose(self, batch: list[Message], *, maybe_accepted: bool) -> None:
-        if maybe_accepted:
-            self.receipt.unknown += len(batch)
+
+class _Part:
+    """A batch, or what is left of one that was too large or refused as a whole.
+
+    :param maybe_accepted: an attempt to send it had no answer that says so, or none at all.
+    """
+
+    def __init__(self, messages: list[Message], *, maybe_accepted: bool = False) -> None:
+        self.messages = messages
+        self.maybe_accepted = maybe_accepted
+
+    def halves(self) -> tuple[_Part, _Part]:
+        """Cut it in two; what may have arrived of the whole may have arrived of each."""
+        middle = len(self.messages) // 2
+        first, second = self.messages[:middle], self.messages[middle:]
+        return (
+            _Part(first, maybe_accepted=self.maybe_accepted),
+            _Part(second, maybe_accepted=self.maybe_accepted),
+        )
 
 
 def _delay_s(answer: Answer, attempt: int) -> float:

@@ -10,13 +10,11 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
 from airflow.sdk import BaseHook
@@ -24,9 +22,15 @@ from airflow.sdk import BaseHook
 from airflow_provider_looker_segment.connections import LookerSettings
 from airflow_provider_looker_segment.core.look import Look, read_look
 from airflow_provider_looker_segment.core.query import COPIED_KEYS, RunQuery
-from airflow_provider_looker_segment.core.retry_after import retry_after_s
 from airflow_provider_looker_segment.core.rows import without_values
 from airflow_provider_looker_segment.exceptions import PermanentError, TransientError
+from airflow_provider_looker_segment.hooks.refusal import (
+    PATIENCE_S,
+    Refusal,
+    network_trouble,
+    said,
+    unfinished,
+)
 
 if TYPE_CHECKING:
     from looker_sdk.sdk.api40.methods import Looker40SDK
@@ -41,9 +45,6 @@ _EXPLORE_KEYS = (
 _CATEGORIES = ("dimensions", "measures", "filters", "parameters")
 _PIECE_BYTES = 65_536
 _CONNECT_TIMEOUT_S = 10.0
-_PATIENCE_S = 120.0
-_LONGEST_BACKOFF_S = 30.0
-_TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class LookerHook(BaseHook):
     """Talks to one Looker instance through its API 4.0.
 
     :param looker_conn_id: an Airflow connection of type ``looker`` or ``gcp_looker``.
+    :param patience_s: seconds that one request is repeated for while Looker cannot answer.
     """
 
     conn_name_attr = "looker_conn_id"
@@ -69,9 +71,12 @@ class LookerHook(BaseHook):
     conn_type = "looker"
     hook_name = "Looker"
 
-    def __init__(self, looker_conn_id: str = default_conn_name) -> None:
+    def __init__(
+        self, looker_conn_id: str = default_conn_name, *, patience_s: float = PATIENCE_S
+    ) -> None:
         super().__init__()
         self.looker_conn_id = looker_conn_id
+        self.patience_s = patience_s
         self._last: requests.Response | None = None
 
     @cached_property
@@ -85,6 +90,16 @@ class LookerHook(BaseHook):
         sdk = _connect(self.settings)
         sdk.transport.session.hooks["response"].append(self._remember)  # type: ignore[attr-defined]
         return sdk
+
+    def twin(self, *, patience_s: float) -> LookerHook:
+        """Return a hook with the same settings and a session of its own.
+
+        A signal handler or another thread needs one: sessions are not made to be shared, and
+        reading the connection again may wait for what the interrupted code holds.
+        """
+        twin = LookerHook(self.looker_conn_id, patience_s=patience_s)
+        twin.settings = self.settings
+        return twin
 
     def get_conn(self) -> Looker40SDK:
         """Return the SDK; Airflow's name for it."""
@@ -104,8 +119,8 @@ class LookerHook(BaseHook):
     def test_connection(self) -> tuple[bool, str]:
         """Sign in, for the connection form's test button."""
         try:
-            user = self._ask("the user", lambda: self.sdk.me(fields="id,display_name"))
-            version = self._ask("the release", self.sdk.versions)
+            user = self.ask("the user", lambda: self.sdk.me(fields="id,display_name"))
+            version = self.ask("the release", self.sdk.versions)
         except (PermanentError, TransientError) as error:
             return False, str(error)
         finally:
@@ -120,7 +135,7 @@ class LookerHook(BaseHook):
         :raises TransientError: when Looker cannot answer now.
         """
         where = f"Look {look_id}"
-        found = self._ask(where, lambda: self.sdk.look(str(look_id)))
+        found = self.ask(where, lambda: self.sdk.look(str(look_id)))
         if found.deleted:
             raise PermanentError(
                 where,
@@ -137,7 +152,7 @@ class LookerHook(BaseHook):
             )
         query = {key: _plain(getattr(found.query, key)) for key in COPIED_KEYS}
         model, view = str(query["model"]), str(query["view"])
-        explore = self._ask(
+        explore = self.ask(
             f"{where}, explore {model}/{view}",
             lambda: self.sdk.lookml_model_explore(model, view, fields=_EXPLORE_KEYS),
         )
@@ -161,7 +176,7 @@ class LookerHook(BaseHook):
         """
         from looker_sdk.sdk.api40 import models  # noqa: PLC0415 - see close()
 
-        created = self._ask(
+        created = self.ask(
             f"{where}: its query",
             lambda: self.sdk.create_query(models.WriteQuery(**query.body), fields="id,model,view"),
         )
@@ -174,16 +189,25 @@ class LookerHook(BaseHook):
         :raises PermanentError: when Looker refuses the query.
         :raises TransientError: when it cannot answer now, or stops in the middle.
         """
-        parameters = {
-            "limit": query.row_limit,
-            "apply_formatting": "false",
-            "apply_vis": "false",
-            "cache": "false",
-            "generate_drill_links": "false",
-            "server_table_calcs": json.dumps(query.server_table_calcs),
+        path = f"/queries/{query_id}/run/json_detail"
+        with self.stream(path, result_parameters(query), where=where) as answer:
+            yield answer
+
+    @contextlib.contextmanager
+    def stream(self, path: str, parameters: Mapping[str, Any], *, where: str) -> Iterator[Answer]:
+        """Hand over an answer while it arrives.
+
+        :param path: below ``/api/4.0``.
+        :param parameters: of the request; truth values as Python's.
+        :param where: how messages name the Look.
+        :raises PermanentError: when Looker refuses the request.
+        :raises TransientError: when it cannot answer now, or stops in the middle.
+        """
+        said = {
+            name: json.dumps(value) if isinstance(value, bool) else value
+            for name, value in parameters.items()
         }
-        path = f"/api/4.0/queries/{query_id}/run/json_detail"
-        response = self._patiently(f"{where}: its query", lambda: self._get(path, parameters))
+        response = self._patiently(f"{where}: its query", lambda: self._get(path, said))
         try:
             content_type = response.headers.get("Content-Type", "")
             yield Answer(self._pieces(response, where=where), content_type)
@@ -196,7 +220,7 @@ class LookerHook(BaseHook):
         try:
             return self.sdk.transport.session.request(  # type: ignore[attr-defined, no-any-return]
                 "GET",
-                self.settings.base_url + path,
+                f"{self.settings.base_url}/api/4.0{path}",
                 params=parameters,
                 headers=self.sdk.auth.authenticate({}),
                 auth=NullAuth(),
@@ -205,20 +229,31 @@ class LookerHook(BaseHook):
                 allow_redirects=False,
             )
         except requests.RequestException as error:
-            raise _Refusal(None, None, _network(error)) from error
+            raise Refusal(None, None, network_trouble(error)) from None
 
     def _pieces(self, response: requests.Response, *, where: str) -> Iterator[bytes]:
-        try:
-            yield from response.iter_content(_PIECE_BYTES)
-        except requests.RequestException as error:
-            raise TransientError(
-                f"{where}: the result",
-                should="arrive to its end",
-                but=_network(error),
-                do="Nothing of it was sent; the run can be tried again.",
-            ) from error
+        from urllib3.exceptions import HTTPError  # noqa: PLC0415 - see close()
 
-    def _ask(self, where: str, call: Callable[[], Result]) -> Result:
+        reading_s, size = 0.0, 0
+        while True:
+            started = time.monotonic()
+            try:
+                piece = response.raw.read1(_PIECE_BYTES, decode_content=True)
+            except (HTTPError, OSError) as error:
+                # Their own text may quote bytes of the answer.
+                raise unfinished(where, f"it broke off ({type(error).__name__})") from None
+            if not piece:
+                return
+            reading_s += time.monotonic() - started
+            size += len(piece)
+            yield piece
+            if size >= _PIECE_BYTES:
+                reading_s, size = 0.0, 0
+            elif reading_s > self.settings.timeout_s:
+                # A read timeout alone lets one byte at a time go on for days.
+                raise unfinished(where, f"{size:,} bytes took more than {reading_s:.0f} s")
+
+    def ask(self, where: str, call: Callable[[], Result]) -> Result:
         """Call the SDK and turn what it raises into this package's errors."""
         import attr  # noqa: PLC0415, F401 - cattrs needs it first
         from cattrs import BaseValidationError  # noqa: PLC0415 - see close()
@@ -229,9 +264,15 @@ class LookerHook(BaseHook):
             self._last = None
             try:
                 return call()
-            except (SDKError, DeserializeError, BaseValidationError, ValueError) as error:
+            except (
+                *(SDKError, DeserializeError, BaseValidationError),
+                # What the SDK itself stumbles over in an unexpected error document.
+                *(ValueError, TypeError, LookupError, AttributeError),
+            ) as error:
                 status = None if self._last is None else self._last.status_code
-                raise _Refusal(status, self._last, without_values(str(error))) from error
+                refusal = Refusal(status, self._last, without_values(str(error)))
+            # Not within the handler: Looker's own text may quote a value, and would be its context.
+            raise refusal
 
         return self._patiently(where, translated)
 
@@ -247,10 +288,10 @@ class LookerHook(BaseHook):
             try:
                 result = call()
                 if isinstance(result, requests.Response) and result.status_code != 200:
-                    refusal = _Refusal(result.status_code, result, _said(result))
+                    refusal = Refusal(result.status_code, result, said(result))
                     result.close()
                     raise refusal
-            except _Refusal as refusal:
+            except Refusal as refusal:
                 if refusal.status == 401 and not signed_in_again:
                     signed_in_again = True
                     self._forget_token()
@@ -258,7 +299,7 @@ class LookerHook(BaseHook):
                 if not refusal.may_pass:
                     refusal.raise_permanent(where, self.settings)
                 delay_s = refusal.delay_s(attempt)
-                if waited_s + delay_s > _PATIENCE_S:
+                if waited_s + delay_s > self.patience_s:
                     refusal.raise_transient(where)
                 waited_s += delay_s
                 self.log.info("%s: Looker cannot answer now; waiting %.0f s.", where, delay_s)
@@ -278,52 +319,16 @@ class LookerHook(BaseHook):
         self._last = response
 
 
-class _Refusal(Exception):  # noqa: N818 - internal: it becomes one of this package's errors
-    """Looker did not do what it was asked."""
-
-    def __init__(self, status: int | None, response: requests.Response | None, said: str) -> None:
-        super().__init__(said)
-        self.status = status
-        self.said = said
-        self.retry_after_s = None
-        if response is not None:
-            self.retry_after_s = retry_after_s(response.headers, now=datetime.now(UTC))
-
-    @property
-    def may_pass(self) -> bool:
-        return self.status is None or self.status in _TRANSIENT_STATUSES
-
-    def delay_s(self, attempt: int) -> float:
-        if self.retry_after_s is not None:
-            return self.retry_after_s
-        return min(2.0**attempt, _LONGEST_BACKOFF_S) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
-
-    def raise_permanent(self, where: str, settings: LookerSettings) -> NoReturn:
-        do = {
-            200: "Check that the connection's host is the API itself, not a sign-in page or a proxy.",
-            401: "Check the client id and secret of the connection.",
-            403: "Give the API user access to it.",
-            404: "Check the id, and that the API user may see it; Looker also answers so when the "
-            "client id or secret of the connection is wrong.",
-        }.get(self.status or 0, "Mend what Looker complains about.")
-        if self.status is not None and 300 <= self.status < 400:
-            do = "Give the connection the host of the API itself."
-        raise PermanentError(
-            where,
-            should="be answered by Looker",
-            but=f"it answered {self.status}: {self.said}",
-            do=f"{do} (connection {settings.conn_id!r})",
-        ) from self
-
-    def raise_transient(self, where: str) -> NoReturn:
-        answered = "gave no answer" if self.status is None else f"answered {self.status}"
-        raise TransientError(
-            where,
-            should="be answered by Looker",
-            but=f"it {answered}: {self.said}",
-            do="Nothing was sent; the run can be tried again.",
-            retry_after_s=self.retry_after_s,
-        ) from self
+def result_parameters(query: RunQuery) -> dict[str, Any]:
+    """Return the parameters of every request that makes Looker compute a result."""
+    return {
+        "limit": query.row_limit,
+        "apply_formatting": False,
+        "apply_vis": False,
+        "cache": False,
+        "generate_drill_links": False,
+        "server_table_calcs": query.server_table_calcs,
+    }
 
 
 def _connect(settings: LookerSettings) -> Looker40SDK:
@@ -363,8 +368,8 @@ def _connect(settings: LookerSettings) -> Looker40SDK:
         # The SDK's own function adds a handler to a global converter at every call.
         try:
             return serialize.converter40.structure(json.loads(data), structure)
-        except (ValueError, cattrs.BaseValidationError) as problem:
-            raise serialize.DeserializeError("an unexpected document") from problem
+        except (ValueError, cattrs.BaseValidationError):
+            raise serialize.DeserializeError("an unexpected document") from None
 
     def no_lookup(*_: Any, **__: Any) -> tuple[str, str]:
         # The SDK would fetch an error index from a public address, without any timeout.
@@ -376,6 +381,8 @@ def _connect(settings: LookerSettings) -> Looker40SDK:
     _register_sequences(serialize)
     error.ErrorDocHelper.parse_and_lookup = no_lookup  # type: ignore[method-assign]
     transport = requests_transport.RequestsTransport.configure(api)
+    # A followed redirect could carry the client secret to another host.
+    transport.session.max_redirects = 0  # type: ignore[attr-defined]
     auth = CleanAuthSession(api, transport, deserialize, "4.0")  # type: ignore[arg-type]
     return methods40.Looker40SDK(auth, deserialize, serialize.serialize40, transport, "4.0")  # type: ignore[arg-type]
 
@@ -401,23 +408,3 @@ def _plain(value: Any) -> Any:
 
 def _field(entry: Any) -> dict[str, Any]:
     return {key: _plain(getattr(entry, key, None)) for key in _FIELD_KEYS.split(",")}
-
-
-def _said(response: requests.Response) -> str:
-    """Return what an error answer says, without values, from at most 64 KB of it."""
-    try:
-        raw = response.raw.read(_PIECE_BYTES, decode_content=True)
-    except Exception:  # noqa: BLE001 - urllib3 raises many kinds; the status says enough
-        return "no readable answer"
-    text = raw.decode("utf-8", "replace")
-    try:
-        document = json.loads(text)
-    except ValueError:
-        return without_values(text, max_chars=120) or "nothing"
-    said = document.get("message") if isinstance(document, dict) else None
-    return without_values(str(said or "an unexpected document"))
-
-
-def _network(error: requests.RequestException) -> str:
-    kind = "the connection timed out" if isinstance(error, requests.Timeout) else "it broke off"
-    return f"{kind} ({type(error).__name__})"

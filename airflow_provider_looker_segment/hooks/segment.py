@@ -8,7 +8,8 @@ A batch counts as accepted only when Segment itself said so; a 200 means queued,
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -24,7 +25,7 @@ from airflow_provider_looker_segment.exceptions import PermanentError, Transient
 Kind = Literal["accepted", "bad_content", "too_large", "wait", "stop"]
 
 _WAIT_STATUSES = frozenset({408, 410, 429, 460})
-_STOP_STATUSES = frozenset({501, 505})
+_STOP_STATUSES = frozenset({501, 505, 511})
 _CDN = "https://cdn.segment.com"
 
 
@@ -72,7 +73,9 @@ class SegmentHook(BaseHook):
         # At debug level the client logs whole bodies: the write key and everybody's traits.
         logging.getLogger("segment").addFilter(_above_debug)
         # A followed redirect would carry both to another host, or turn the POST into a GET.
-        request._session.max_redirects = 0  # noqa: SLF001 - the client offers no setting for it
+        session = request._session  # noqa: SLF001 - the client offers no setting for either
+        session.max_redirects = 0
+        session.verify = self.settings.ca_bundle or True
         return request
 
     def post(self, batch: Sequence[dict[str, Any]]) -> Answer:
@@ -96,6 +99,9 @@ class SegmentHook(BaseHook):
             return Answer("wait", _network(error), maybe_accepted=not _never_connected(error))
         except requests.RequestException as error:
             return Answer("wait", _network(error), maybe_accepted=True)
+        except OSError as error:
+            # The library raises it before it connects, where it cannot read a file it needs.
+            return Answer("stop", f"its CA bundle cannot be read ({type(error).__name__})")
         return _judged(response)
 
     def test_connection(self) -> tuple[bool, str]:
@@ -109,9 +115,13 @@ class SegmentHook(BaseHook):
             return False, str(error)
         url = _CDN if settings.host == SEGMENT_HOSTS["us"] else settings.host
         try:
-            found = requests.get(
-                f"{url}/v1/projects/{settings.write_key}/settings", timeout=settings.timeout_s
-            )
+            with _key_unlogged(settings.write_key):
+                found = requests.get(
+                    f"{url}/v1/projects/{settings.write_key}/settings",
+                    timeout=settings.timeout_s,
+                    verify=settings.ca_bundle or True,
+                    allow_redirects=False,
+                )
         except requests.RequestException as error:
             return True, f"Could not confirm the write key: {_network(error)}."
         if found.status_code == 200:
@@ -190,6 +200,21 @@ def _never_connected(error: requests.RequestException) -> bool:
 def _network(error: requests.RequestException) -> str:
     # The library's own text would quote the address, and with it the write key.
     return f"the network failed ({type(error).__name__})"
+
+
+@contextmanager
+def _key_unlogged(write_key: str) -> Iterator[None]:
+    """Keep an address that holds the write key out of the HTTP library's debug lines."""
+    logger = logging.getLogger("urllib3.connectionpool")
+
+    def hidden(record: logging.LogRecord) -> bool:
+        return write_key not in record.getMessage()
+
+    logger.addFilter(hidden)
+    try:
+        yield
+    finally:
+        logger.removeFilter(hidden)
 
 
 def _above_debug(record: logging.LogRecord) -> bool:

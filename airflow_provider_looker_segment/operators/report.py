@@ -6,13 +6,12 @@ became of the others: a run that could not do what it promised ends red.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator, TriggerRule
 from airflow.providers.common.compat.sdk import AirflowSkipException
+from airflow.sdk import BaseOperator, TriggerRule
 
-from airflow_provider_looker_segment.connections import SegmentSettings
 from airflow_provider_looker_segment.core.guards import Guards
 from airflow_provider_looker_segment.core.manifest import Manifest
 from airflow_provider_looker_segment.core.receipts import Receipt
@@ -20,15 +19,14 @@ from airflow_provider_looker_segment.core.report import Report
 from airflow_provider_looker_segment.exceptions import PermanentError
 from airflow_provider_looker_segment.operators import arguments
 from airflow_provider_looker_segment.operators.errors import airflow_errors
-from airflow_provider_looker_segment.stores.chunks import (
-    MANIFEST_KEY,
-    RECEIPT_KEY,
-    ChunkStore,
-    Seal,
-)
+from airflow_provider_looker_segment.stores import chunks
+from airflow_provider_looker_segment.stores.chunks import MANIFEST_KEY, RECEIPT_KEY
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+_RAN = frozenset({"success", "failed"})
+"""States of tasks that may have sent something."""
 
 
 class SegmentReportOperator(BaseOperator):
@@ -39,7 +37,6 @@ class SegmentReportOperator(BaseOperator):
     :param extract_task_id: the :class:`LookerRunLookOperator`'s full task id.
     :param identify_task_id: the :class:`SegmentIdentifyOperator`'s full task id.
     :param guards: as in extract; ``max_rejected`` holds for what Segment refuses too.
-    :param segment_conn_id: as in the other tasks.
     """
 
     ui_color = "#fff3d6"
@@ -50,7 +47,6 @@ class SegmentReportOperator(BaseOperator):
         extract_task_id: str,
         identify_task_id: str,
         guards: Guards | Mapping[str, Any] | str | None = None,
-        segment_conn_id: str = "segment_default",
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("trigger_rule", TriggerRule.ALL_DONE)
@@ -58,36 +54,29 @@ class SegmentReportOperator(BaseOperator):
         self.extract_task_id = extract_task_id
         self.identify_task_id = identify_task_id
         self.guards = guards
-        self.segment_conn_id = segment_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Add up, check, clean up; return the report."""
+        """Add up, clean up, check; return the report."""
         ti = context["ti"]
         with airflow_errors():
-            self._check_extract(ti)
+            state = str(self._states(ti, self.extract_task_id).get(self.extract_task_id))
+            if state == "skipped":
+                raise AirflowSkipException(
+                    "The extract task was skipped, so there is nothing to report."
+                )
             said = ti.xcom_pull(task_ids=self.extract_task_id, key=MANIFEST_KEY, map_indexes=-1)
-            manifest = Manifest.from_dict(said, task_id=self.extract_task_id)
-            receipts = self._receipts(ti, manifest)
-            report = Report.of(manifest.as_dict(), receipts)
-            self.log.info("%s", report)
-            store = ChunkStore(
-                ti, Seal(SegmentSettings.read(self.segment_conn_id)), task_id=self.extract_task_id
-            )
-            store.delete(manifest.chunks)
+            try:
+                manifest = self._manifest(state, said)
+                report = Report.of(manifest.as_dict(), self._receipts(ti, manifest))
+                self.log.info("%s", report)
+            finally:
+                self._delete_chunks(ti, said)
             ti.xcom_push(key="report", value=report.as_dict())
             guards = Guards.of(arguments.settings("guards", self.guards))
             report.check(max_rejected=guards.max_rejected)
             return report.as_dict()
 
-    def _check_extract(self, ti: Any) -> None:
-        states = ti.get_task_states(
-            dag_id=ti.dag_id, task_ids=[self.extract_task_id], run_ids=[ti.run_id]
-        )
-        state = str(states.get(ti.run_id, {}).get(self.extract_task_id))
-        if state == "skipped":
-            raise AirflowSkipException(
-                "The extract task was skipped, so there is nothing to report."
-            )
+    def _manifest(self, state: str, said: Any) -> Manifest:
         if state != "success":
             raise PermanentError(
                 f"Task {self.extract_task_id!r}",
@@ -95,15 +84,32 @@ class SegmentReportOperator(BaseOperator):
                 but=f"it is {state}; nothing was sent",
                 do="See its log, then clear it with its downstream tasks.",
             )
+        return Manifest.from_dict(said, task_id=self.extract_task_id)
 
-    def _receipts(self, ti: Any, manifest: Manifest) -> Sequence[Receipt]:
-        found = [
-            ti.xcom_pull(task_ids=self.identify_task_id, key=RECEIPT_KEY, map_indexes=index)
-            for index in range(manifest.shards)
-        ]
-        # A cleared extract may have left receipts of an earlier generation behind.
-        return [
-            Receipt.from_dict(said["receipt"])
-            for said in found
-            if said is not None and said["manifest"] == manifest.generation
-        ]
+    def _delete_chunks(self, ti: Any, manifest: Any) -> None:
+        known = manifest.get("chunks") if isinstance(manifest, dict) else None
+        # A killed extract leaves chunks and no manifest.
+        count = known if isinstance(known, int) else chunks.count(ti, task_id=self.extract_task_id)
+        chunks.delete(ti, count, task_id=self.extract_task_id)
+
+    def _receipts(self, ti: Any, manifest: Manifest) -> Iterator[Receipt]:
+        """Find the receipt of each shard; a shard without one sent nothing that anybody knows of.
+
+        Receipts of removed tasks are not looked for, those of other generations are left out.
+        """
+        states = self._states(ti, self.identify_task_id)
+        shards = ti.xcom_pull(task_ids=self.extract_task_id, map_indexes=-1) or []
+        for index, shard in enumerate(shards):
+            said = ti.xcom_pull(task_ids=self.identify_task_id, key=RECEIPT_KEY, map_indexes=index)
+            if said is None:
+                if states.get(f"{self.identify_task_id}_{index}") in _RAN:
+                    # Killed before it said anything; an earlier try may have sent all of it.
+                    yield Receipt(messages=shard["messages"], unknown=shard["messages"])
+            elif said["manifest"] == manifest.generation:
+                yield Receipt.from_dict(said["receipt"])
+
+    @staticmethod
+    def _states(ti: Any, task_id: str) -> Mapping[str, Any]:
+        states = ti.get_task_states(dag_id=ti.dag_id, task_ids=[task_id], run_ids=[ti.run_id])
+        found: Mapping[str, Any] = states.get(ti.run_id, {})
+        return found

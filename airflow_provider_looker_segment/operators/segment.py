@@ -13,10 +13,14 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from airflow_provider_looker_segment.core.chunking import Line
-from airflow_provider_looker_segment.core.limits import MAX_MESSAGES_PER_SECOND
+from airflow_provider_looker_segment.core.limits import (
+    MAX_BATCH_MESSAGES,
+    MAX_MESSAGES_PER_SECOND,
+)
 from airflow_provider_looker_segment.core.manifest import Manifest
 from airflow_provider_looker_segment.core.message_id import MessageIds
 from airflow_provider_looker_segment.core.pacing import Pace
+from airflow_provider_looker_segment.core.receipts import Receipt
 from airflow_provider_looker_segment.exceptions import PermanentError
 from airflow_provider_looker_segment.hooks.delivery import Delivery, messages
 from airflow_provider_looker_segment.hooks.segment import SegmentHook
@@ -72,35 +76,44 @@ class SegmentIdentifyOperator(BaseOperator):
             task_id, map_index = self.shard["task_id"], self.shard["map_index"]
             said = ti.xcom_pull(task_ids=task_id, key=MANIFEST_KEY, map_indexes=map_index)
             manifest = Manifest.from_dict(said, task_id=task_id)
-            hook = SegmentHook(self.segment_conn_id)
-            self._refuse_dry_run(manifest, hook)
-            progress = Progress(context, generation=f"{manifest.generation}.{ti.max_tries}")
+            pace = Pace(self.max_messages_per_second / self.shard["of"])
+            progress = Progress(
+                context,
+                generation=f"{manifest.generation}.{ti.max_tries}",
+                under_way=min(pace.max_messages, MAX_BATCH_MESSAGES),
+            )
             receipt = progress.resume(messages=self.shard["messages"])
-            store = ChunkStore(ti, Seal(hook.settings), task_id=task_id, map_index=map_index)
-            delivery = Delivery(
-                hook,
-                Pace(self.max_messages_per_second / self.shard["of"]),
-                receipt=receipt,
-                on_progress=progress.record,
-            )
-            done = receipt.accepted + receipt.refused
-            if done:
-                self.log.info("An earlier try has delivered %s messages; going on there.", done)
-            ids = MessageIds(
-                write_key_fingerprint=manifest.seal,
-                sync_id=manifest.sync_id,
-                window_end=str(manifest.window["end"]),
-                generation=progress.generation,
-            )
-            lines = islice(self._lines(store), done, None)
+
+            def on_progress(receipt: Receipt) -> None:
+                progress.record(receipt)
+                # Said before more leaves, because a killed worker says nothing afterwards.
+                self._push(ti, manifest, progress.certain(receipt, sending=True))
+
             try:
+                hook = SegmentHook(self.segment_conn_id)
+                self._refuse_dry_run(manifest, hook)
+                store = ChunkStore(ti, Seal(hook.settings), task_id=task_id, map_index=map_index)
+                done = receipt.accepted + receipt.refused
+                if done:
+                    self.log.info("An earlier try has delivered %s messages; going on there.", done)
+                self._push(ti, manifest, progress.certain(receipt, sending=True))
+                ids = MessageIds(
+                    write_key_fingerprint=manifest.seal,
+                    sync_id=manifest.sync_id,
+                    window_end=str(manifest.window["end"]),
+                    generation=progress.generation,
+                )
+                lines = islice(self._lines(store), done, None)
+                delivery = Delivery(hook, pace, receipt=receipt, on_progress=on_progress)
                 delivery.run(messages(lines, shared=manifest.shared, ids=ids))
             finally:
-                ti.xcom_push(
-                    key=RECEIPT_KEY,
-                    value={"manifest": manifest.generation, "receipt": receipt.as_dict()},
-                )
-                self.log.info("%s", receipt)
+                outcome = progress.certain(receipt, sending=False)
+                self._push(ti, manifest, outcome)
+                self.log.info("%s", outcome)
+
+    def _push(self, ti: Any, manifest: Manifest, receipt: Receipt) -> None:
+        value = {"manifest": manifest.generation, "receipt": receipt.as_dict()}
+        ti.xcom_push(key=RECEIPT_KEY, value=value)
 
     def _lines(self, store: ChunkStore) -> Iterator[Line]:
         first = self.shard["first_chunk"]

@@ -7,6 +7,7 @@ Nothing unsealed is ever stored, and a chunk that is not whole is never read as 
 from __future__ import annotations
 
 import base64
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -137,14 +138,32 @@ class ChunkStore:
 
     def delete(self, count: int) -> None:
         """Delete the first ``count`` chunks; those that are gone already are no error."""
-        for index in range(count):
-            XCom.delete(
-                key=chunk_key(index),
-                task_id=self._task_id,
-                dag_id=self._ti.dag_id,
-                run_id=self._ti.run_id,
-                map_index=self._map_index,
-            )
+        delete(self._ti, count, task_id=self._task_id, map_index=self._map_index)
+
+
+def delete(ti: Any, count: int, *, task_id: str, map_index: int = -1) -> None:
+    """Delete the first ``count`` chunks of an extract task; no key is needed for that.
+
+    :param ti: any task instance of the run.
+    """
+    # From the last to the first: what an interruption leaves is found by counting from zero.
+    for index in reversed(range(count)):
+        XCom.delete(
+            key=chunk_key(index),
+            task_id=task_id,
+            dag_id=ti.dag_id,
+            run_id=ti.run_id,
+            map_index=map_index,
+        )
+
+
+def count(ti: Any, *, task_id: str, map_index: int = -1) -> int:
+    """Count the chunks of an extract task that left no manifest."""
+    for index in itertools.count():
+        key = chunk_key(index)
+        if ti.xcom_pull(task_ids=task_id, key=key, map_indexes=map_index) is None:
+            return index
+    raise AssertionError  # pragma: no cover - the loop has no other end
 
 
 def max_packed_bytes() -> int:
@@ -155,7 +174,7 @@ def max_packed_bytes() -> int:
 
 def in_object_storage() -> bool:
     """Whether XCom values of a chunk's size go to files instead of the database."""
-    backend = conf.get("core", "xcom_backend", fallback="")
+    backend = str(conf.get("core", "xcom_backend", fallback=""))
     threshold = conf.getint("common.io", "xcom_objectstorage_threshold", fallback=-1)
     return backend.endswith("XComObjectStorageBackend") and (
         0 <= threshold <= limits.MAX_CHUNK_BYTES

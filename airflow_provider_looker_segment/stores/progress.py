@@ -8,6 +8,7 @@ Airflow 3.3 has such a store; before that a retry begins anew, under the same me
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from airflow_provider_looker_segment.core.receipts import Receipt
@@ -20,24 +21,48 @@ class Progress:
 
     :param context: Airflow's context; ``task_state_store`` is in it since 3.3.
     :param generation: of the run: another one begins anew.
+    :param under_way: the most messages that may be on their way to Segment at a time.
     """
 
-    def __init__(self, context: Mapping[str, Any], *, generation: str) -> None:
+    def __init__(self, context: Mapping[str, Any], *, generation: str, under_way: int) -> None:
         self.generation = generation
         self._store = context.get("task_state_store")
+        ti = context["ti"]
+        # A Clear raises `max_tries` by the tries so far, so that the first one after it is known.
+        self._is_retry = ti.try_number > ti.max_tries - ti.task.retries + 1
+        self._under_way = under_way
+        self._maybe_sent = 0
 
     def resume(self, *, messages: int) -> Receipt:
         """Return the receipt of earlier tries of this generation, or an empty one.
 
         :param messages: how many the shard holds.
         """
+        receipt = Receipt(messages=messages)
         record = None if self._store is None else self._store.get(_KEY)
-        if not isinstance(record, dict) or record.get("generation") != self.generation:
-            return Receipt(messages=messages)
-        return Receipt.from_dict(record["receipt"])
+        if isinstance(record, dict) and record.get("generation") == self.generation:
+            receipt = Receipt.from_dict(record["receipt"])
+        if self._is_retry:
+            # A killed try could not say what was on its way; without a store, nor what arrived.
+            self._maybe_sent = messages if self._store is None else _done(receipt) + self._under_way
+        return receipt
 
     def record(self, receipt: Receipt) -> None:
         """Note that the fate of further messages is decided."""
         if self._store is not None:
             value = {"generation": self.generation, "receipt": receipt.as_dict()}
             self._store.set(_KEY, value)
+
+    def certain(self, receipt: Receipt, *, sending: bool) -> Receipt:
+        """Return a receipt that stays true if nothing more is ever heard of this shard.
+
+        :param sending: whether a batch may be on its way when the worker is killed.
+        """
+        done = _done(receipt)
+        sent = done + (self._under_way if sending else receipt.unknown)
+        unknown = min(max(sent, self._maybe_sent), receipt.messages) - done
+        return replace(receipt, unknown=unknown)
+
+
+def _done(receipt: Receipt) -> int:
+    return receipt.accepted + receipt.refused

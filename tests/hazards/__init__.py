@@ -1,0 +1,1 @@
+"""Every documented hazard as a test, named for it."""

@@ -1,0 +1,297 @@
+"""No value of a row and no secret is anywhere but in sealed chunks and in Segment.
+
+Planted values are looked for in everything that a run leaves: logs of every level, output,
+exceptions with their chains, XCom, rendered templates, the whole metadata database, the report.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+import threading
+import time
+import traceback
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from airflow_provider_looker_segment.connections import SegmentSettings
+from airflow_provider_looker_segment.hooks.looker import LookerHook
+from airflow_provider_looker_segment.hooks.segment import SegmentHook
+from airflow_provider_looker_segment.stores.chunks import Seal
+from tests.conftest import HOME
+from tests.hazards.conftest import BATCH, RESULT
+from tests.hazards.flow import Flow, document, row, stopped, succeeded
+from tests.hazards.registry import hazard
+
+Start = Callable[..., Flow]
+
+Answer = Callable[..., None]
+
+PLANTED = {
+    "id": "planted-id-x7",
+    "email": "planted.mail@secret.example",
+    "name": 'Planted O\'Name "Q"',
+    "note": "planted note, 4711-0815",
+}
+
+NEEDLES = ("lanted", "secret.example", "4711-0815", "O'Name", "8054321")
+"""Parts of planted values that no message could hold by chance."""
+
+SECRETS = ("sandbox-write-key", "sandbox-client-secret", "c2FuZGJveC13cml0ZS1rZXk6")
+"""The secrets of the connections; the last one is the key as it travels."""
+
+
+def planted(number: int = 0, **cells: str) -> str:
+    """Write a row whose every value is planted."""
+    said = {name: json.dumps(f"{value} {number}") for name, value in PLANTED.items()}
+    said["email"] = json.dumps(f"{number}{PLANTED['email']}")
+    return row(**{**said, **cells})
+
+
+class Everything:
+    """All that this process says, at every level, as text."""
+
+    def __init__(self, capfd: pytest.CaptureFixture[str]) -> None:
+        self.lines: list[str] = []
+        self._capfd = capfd
+
+    def text(self, *flows: Flow) -> str:
+        """Return what was logged, printed, raised and stored."""
+        output = self._capfd.readouterr()
+        said = [*self.lines, output.out, output.err]
+        for flow in flows:
+            said += [f"{place} {text}" for place, text in flow.xcoms.texts.items()]
+            said += [text for store in flow.stores.values() for text in store.texts.values()]
+            for error in flow.errors.values():
+                said += traceback.format_exception(error)
+                said += [f"{one} {one.args!r}" for one in _chain(error)]
+        return "\n".join(said)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+@pytest.fixture
+def everything(capfd: pytest.CaptureFixture[str]) -> Iterator[Everything]:
+    """Hear every logger at every level, those of the SDKs and of their HTTP library too."""
+    heard = Everything(capfd)
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            heard.lines.append(logging.Formatter().format(record))
+
+    handler = Handler(logging.NOTSET)
+    names = ("", "segment", "looker_sdk", "urllib3", "requests", "airflow", "airflow.task")
+    loggers = [logging.getLogger(name) for name in names]
+    before = [(logger.level, logger.disabled) for logger in loggers]
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.setLevel(1)
+        logger.disabled = False
+    yield heard
+    for logger, (level, disabled) in zip(loggers, before, strict=True):
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        logger.disabled = disabled
+
+
+def assert_private(said: str) -> None:
+    """Nothing planted and no secret is in a text."""
+    found = [needle for needle in (*NEEDLES, *SECRETS) if needle in said]
+    assert [] == [said[max(0, said.index(one) - 300) : said.index(one) + 80] for one in found]
+
+
+def opened(value: dict[str, Any]) -> str:
+    """Return what a chunk holds, as only the holder of the write key can."""
+    seal = Seal(SegmentSettings.read("segment_default"))
+    return zlib.decompress(seal.open(value["data"], where="")).decode()
+
+
+ENDS: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
+    "success": ([], {}),
+    "dry run": ([], {"dry_run": True}),
+    "poison": ([{"kind": "poison", "pattern": "planted-id-x7 3", "times": -1}], {}),
+    "400 with an echo": (
+        [{"kind": "status", "status": 400, "body": {"message": PLANTED["name"]}, "times": -1}],
+        {},
+    ),
+    "413": ([{"kind": "too_large", "max_messages": 2, "times": -1}], {}),
+    "401": ([{"kind": "status", "status": 401, "body": PLANTED["email"], "times": -1}], {}),
+    "503 with an echo": (
+        [{"kind": "status", "status": 503, "body": PLANTED["note"], "times": -1}],
+        {},
+    ),
+    "html": ([{"kind": "body", "body": f"<html>{PLANTED['name']}"}], {}),
+    "redirect": (
+        [{"kind": "status", "status": 302, "headers": {"Location": "/planted.mail"}}],
+        {},
+    ),
+    "reset": ([{"kind": "reset", "times": -1}], {}),
+    "lost answer": ([{"kind": "lost_answer", "times": 2}], {}),
+    "schema": (
+        [],
+        {"mapping": {"traits_schema": {"properties": {"name": {"maxLength": 3}}}}},
+    ),
+    "guard": ([], {"guards": {"max_rejected": 0}}),
+    "forbidden list": ([], {"mapping": {"nulls": "reject"}}),
+    "destination": ([], {"destinations": ["totango"]}),
+}
+
+
+@hazard(
+    "A10",
+    "debug logging of the SDKs, error answers that echo what was sent",
+    "no value and no secret in any log, message, template or report, at any level",
+)
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize("end", ENDS)
+def test_a10_whatever_the_end(
+    start: Start, answer: Answer, everything: Everything, sandbox: Any, end: str
+) -> None:
+    """Rows of every kind, ends of every kind: nothing is told, and no chunk is left."""
+    faults, choices = ENDS[end]
+    rows = [planted(number) for number in range(8)]
+    rows += [rows[0], planted(1, note='"planted other"'), planted(9, note='["planted"]')]
+    rows += [planted(10, id="null", email='"planted"'), planted(11, id="8054321.5")]
+    answer(*rows)
+    for fault in faults:
+        sandbox.segment_faults.add(path=BATCH, **fault)
+    flow = start(**{"guards": {"max_rejected": 0.9}, **choices}).extract()
+    assert_private(everything.text(flow))
+    chunk = flow.xcoms.texts.get(("extract", -1, "chunk_00000"))
+    assert (chunk is None) == (flow.errors != {} or end == "dry run")
+    assert chunk is None or "lanted O'Name" in opened(json.loads(chunk))
+    flow.identify().report()
+
+    assert_private(everything.text(flow))
+    assert [] == flow.xcoms.chunks()
+    assert end != "success" or 8 == flow.record["accepted"]
+
+
+QUOTED = "ERROR: value 'planted-id-x7' and \"planted note\" of planted.mail@secret.example"
+
+QUOTES = [
+    QUOTED,
+    "Bad int64 value: Planted O'Name",
+    "duplicate key: Key (name)=(planted note) already exists.",
+    "could not convert string to float: 'planted-id-x7",
+    'invalid input syntax for type integer: "planted"',
+    "Duplicate entry 'planted-id-x7' for key 'PRIMARY'",
+    "Numeric value 'planted' is not recognized, row 8054321",
+    "Value Error: Bad double value: planted note, 8054321; while executing",
+]
+"""What databases say about a value, each in its own way."""
+
+
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize(
+    ("said", "shape"),
+    [(said, shape) for said in QUOTES for shape in ("errors", "400")]
+    + [(QUOTED, "looker_error"), (QUOTED, "text among rows"), (QUOTED, "422")],
+)
+def test_what_looker_quotes_is_not_repeated(
+    start: Start, everything: Everything, sandbox: Any, said: str, shape: str
+) -> None:
+    """A database's words are shown, the values in them are not."""
+    body: Any = document(planted(), errors=[{"message": "Query failed", "message_details": said}])
+    if shape == "looker_error":
+        body = json.dumps([{"looker_error": said}])
+    elif shape == "text among rows":
+        body = document(planted())[:-2] + f",\nSQL Error: {said}]}}"
+    elif shape == "422":
+        body = json.dumps({"message": said, "errors": [{"field": said, "message": said}]})
+    elif shape == "400":
+        body = json.dumps({"message": said})
+    if shape in ("400", "422"):
+        sandbox.looker_faults.add("status", status=int(shape), body=body, path=RESULT)
+        sandbox.looker_faults.add("status", status=int(shape), body=body, path="/queries$", after=1)
+    else:
+        sandbox.looker_faults.add("body", body=body, path=RESULT)
+    flow = start().run()
+    stopped(flow, "permanent")
+    second = start().run()
+
+    assert_private(everything.text(flow, second))
+
+
+@pytest.mark.parametrize("size", [1_500, 2_000, 2_300])
+@pytest.mark.parametrize("tail", ["", "}", "\udcff"], ids=["cut", "closed", "not UTF-8"])
+def test_a_broken_result_is_not_quoted(
+    start: Start, everything: Everything, sandbox: Any, size: int, tail: str
+) -> None:
+    """Neither the parser nor the HTTP library tells what it last read."""
+    body = document(*(planted(number) for number in range(40)))
+    sandbox.looker_faults.add(
+        "rewrite",
+        pattern="(?s)^.*$",
+        replacement=(body[:size] + tail).replace("\\", "\\\\"),
+        path=RESULT,
+    )
+    flow = start().run()
+
+    assert "extract" in flow.errors
+    assert_private(everything.text(flow))
+
+
+def test_the_connection_tests_tell_no_secret(sandbox: Any, everything: Everything) -> None:
+    """The write key is part of an address; the HTTP library would log it."""
+    assert SegmentHook().test_connection()[0]
+    assert LookerHook().test_connection()[0]
+
+    assert_private(everything.text())
+
+
+def _dump() -> str:
+    with sqlite3.connect(f"file:{HOME}/airflow.db?mode=ro", uri=True) as database:
+        return "\n".join(database.iterdump())
+
+
+@pytest.mark.airflow
+def test_airflow_keeps_nothing_either(
+    run_look: Any, sandbox: Any, answer: Answer, everything: Everything
+) -> None:
+    """The whole metadata database, within a run and after it, holds sealed values only."""
+    answer(*(planted(number) for number in range(8)), planted(9, id="true"))
+    sandbox.segment_faults.add("latency", seconds=1.5, path=BATCH)
+    between: list[str] = []
+
+    def watch() -> None:
+        while not sandbox.segment_faults.as_list()[0]["fired"]:
+            time.sleep(0.02)
+        between.append(_dump())
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    outcome = run_look("1", guards={"max_rejected": 0.5}, max_messages_per_second=1e6)
+    watcher.join(10)
+    (dump,) = between
+
+    assert "success" == outcome.states["report"]
+    assert 8 == outcome.report["accepted"]
+    assert "rendered_task_instance_fields" in dump
+    start = dump.index('"data": "gAAAA') if '"data": "gAAAA' in dump else -1
+    assert start > 0
+    sealed = dump[start + len('"data": "') :].split('"')[0]
+    assert "lanted O'Name" in opened({"data": sealed})
+    assert_private(dump)
+    assert_private(_dump())
+    assert "gAAAA" not in "".join(
+        line for line in _dump().splitlines() if outcome.run.run_id in line
+    )
+    assert_private(everything.text())
+
+
+def test_the_planted_values_reach_segment(start: Start, answer: Answer) -> None:
+    """What is looked for everywhere else really is in the rows."""
+    answer(planted())
+    flow = start().run()
+
+    succeeded(flow, 1)
+    assert all(part in json.dumps(flow.sent) for part in ("lanted", "secret.example", "O'Name"))
