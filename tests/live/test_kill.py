@@ -1,0 +1,102 @@
+"""Workers that are killed at random moments of a run, again and again, until it is through."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from typing import Any
+
+import psutil
+import pytest
+import requests
+
+from tests.live.airflow import OVER, LiveAirflow, Run
+from tests.live.conftest import Arrived, has_store
+
+pytestmark = [pytest.mark.slow, pytest.mark.airflow, pytest.mark.timeout(900)]
+
+SPANS_S = {"extract": 2.0, "identify[0]": 3.5, "report": 1.0}
+"""How long after its start the worker of a task is killed at the latest."""
+
+BATCH_MESSAGES = 200
+"""Half of what the DAG ``killed`` sends in a second."""
+
+
+@pytest.fixture(scope="module")
+def undisturbed(_airflow: LiveAirflow, _sandbox: Any) -> Arrived:
+    """What a run leaves in Segment when nobody is killed."""
+    forget(_sandbox)
+    assert "success" == _airflow.wait(_airflow.trigger("killed"))
+    found = Arrived.at(_sandbox)
+    assert 0 == found.duplicates
+    assert found.accepted > 10 * BATCH_MESSAGES
+    return found
+
+
+@pytest.mark.parametrize("seed", range(4 if has_store() else 2))
+def test_a_run_survives_kills_at_random_moments(
+    airflow: LiveAirflow, sandbox: Any, undisturbed: Arrived, seed: int
+) -> None:
+    """The same messages arrive under the same ids, once; each kill repeats at most one batch."""
+    forget(sandbox)
+    run = airflow.trigger("killed")
+
+    kills = kill_at_random(airflow, run, random.Random(seed))
+
+    assert "success" == airflow.wait(run)
+    arrived, report = Arrived.at(sandbox), airflow.xcom(run, "report", "report")
+    assert kills.total() >= 6
+    assert kills["identify[0]"] >= 2
+    assert undisturbed.ids == arrived.ids
+    assert {1} == set(arrived.ids.values())
+    assert undisturbed.profiles == arrived.profiles
+    repeated = BATCH_MESSAGES if has_store() else undisturbed.accepted
+    assert arrived.duplicates <= kills["identify[0]"] * repeated
+    assert (undisturbed.accepted, undisturbed.accepted, 0, 0) == (
+        report["messages"],
+        report["accepted"],
+        report["unknown"],
+        report["not_sent"],
+    )
+    assert not [key for key in airflow.xcom_keys(run) if key.startswith("chunk_")]
+
+
+def kill_at_random(airflow: LiveAirflow, run: Run, chance: random.Random) -> Counter[str]:
+    """Kill workers until enough have died; return how many of each task.
+
+    Most die alone, as when memory runs out. Once in a run the worker's supervisor dies with it,
+    or before it, as when a machine is lost: Airflow notices that by the missing heartbeat.
+    """
+    wanted = Counter({"extract": chance.randint(1, 3), "report": chance.randint(1, 3)})
+    wanted["identify[0]"] = chance.randint(4, 6) if has_store() else chance.randint(2, 4)
+    lost = chance.randrange(wanted.total())
+    kills: Counter[str] = Counter()
+    seen: set[str] = set()
+    while airflow.state(run) not in OVER:
+        for id_, process in airflow.task_processes().items():
+            name = {task.id: task.name for task in airflow.tasks(run)}.get(id_)
+            if name is None or id_ in seen or kills[name] == wanted[name]:
+                continue
+            seen.add(id_)
+            after_s = chance.uniform(0, SPANS_S[name])
+            time.sleep(max(0.0, process.create_time() + after_s - time.time()))
+            try:
+                if kills.total() == lost:
+                    supervisor = process.parent()
+                    assert supervisor is not None
+                    supervisor.kill()
+                    if chance.random() < 0.5:
+                        process.kill()
+                else:
+                    process.kill()
+            except psutil.NoSuchProcess:
+                continue
+            kills[name] += 1
+        time.sleep(0.05)
+    return kills
+
+
+def forget(sandbox: Any) -> None:
+    """Empty the Segment stand-in; it forgets the ids of messages too."""
+    requests.post(f"{sandbox.segment_url}/_sandbox/reset", timeout=10).raise_for_status()
