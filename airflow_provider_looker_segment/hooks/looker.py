@@ -21,9 +21,14 @@ from airflow.sdk import BaseHook
 
 from airflow_provider_looker_segment.connections import LookerSettings
 from airflow_provider_looker_segment.core.look import Look, read_look
-from airflow_provider_looker_segment.core.query import COPIED_KEYS, RunQuery
+from airflow_provider_looker_segment.core.query import RunQuery
 from airflow_provider_looker_segment.core.rows import without_values
 from airflow_provider_looker_segment.exceptions import PermanentError, TransientError
+from airflow_provider_looker_segment.hooks.looker_metadata import (
+    EXPLORE_KEYS,
+    explore_as_dict,
+    query_as_dict,
+)
 from airflow_provider_looker_segment.hooks.refusal import (
     PATIENCE_S,
     Refusal,
@@ -31,18 +36,13 @@ from airflow_provider_looker_segment.hooks.refusal import (
     said,
     unfinished,
 )
+from airflow_provider_looker_segment.hooks.tls import FixedTrust
 
 if TYPE_CHECKING:
     from looker_sdk.sdk.api40.methods import Looker40SDK
 
 Result = TypeVar("Result")
 
-_FIELD_KEYS = "name,label,label_short,type,tags,week_start_day,fiscal_month_offset"
-_EXPLORE_KEYS = (
-    f"fields(dimensions({_FIELD_KEYS}),measures({_FIELD_KEYS}),filters({_FIELD_KEYS}),"
-    f"parameters({_FIELD_KEYS})),always_filter"
-)
-_CATEGORIES = ("dimensions", "measures", "filters", "parameters")
 _PIECE_BYTES = 65_536
 _CONNECT_TIMEOUT_S = 10.0
 
@@ -150,23 +150,15 @@ class LookerHook(BaseHook):
                 but="Looker shows none to this API user",
                 do="Give the API user access to the Look's model.",
             )
-        query = {key: _plain(getattr(found.query, key)) for key in COPIED_KEYS}
+        query = query_as_dict(found.query)
         model, view = str(query["model"]), str(query["view"])
         explore = self.ask(
             f"{where}, explore {model}/{view}",
-            lambda: self.sdk.lookml_model_explore(model, view, fields=_EXPLORE_KEYS),
+            lambda: self.sdk.lookml_model_explore(model, view, fields=EXPLORE_KEYS),
         )
-        fields = explore.fields
-        described = {
-            category: [_field(entry) for entry in getattr(fields, category, None) or ()]
-            for category in _CATEGORIES
-        }
-        always = [
-            {"name": entry.name, "value": entry.value} for entry in explore.always_filter or ()
-        ]
         return read_look(
             {"id": str(look_id), "title": found.title, "query": query},
-            {"fields": described, "always_filter": always},
+            explore_as_dict(explore),
         )
 
     def create_query(self, query: RunQuery, *, where: str) -> str:
@@ -376,11 +368,12 @@ def _connect(settings: LookerSettings) -> Looker40SDK:
         return "", ""
 
     api = ConnectionSettings()
-    if settings.ca_bundle:
-        api.verify_ssl = settings.ca_bundle  # type: ignore[assignment]
     _register_sequences(serialize)
     error.ErrorDocHelper.parse_and_lookup = no_lookup  # type: ignore[method-assign]
     transport = requests_transport.RequestsTransport.configure(api)
+    if settings.ca_bundle or not settings.verify_ssl:
+        trust = FixedTrust(verify=settings.ca_bundle or False)
+        transport.session.mount("https://", trust)  # type: ignore[attr-defined]
     # A followed redirect could carry the client secret to another host.
     transport.session.max_redirects = 0  # type: ignore[attr-defined]
     auth = CleanAuthSession(api, transport, deserialize, "4.0")  # type: ignore[arg-type]
@@ -395,16 +388,3 @@ def _register_sequences(serialize: Any) -> None:
         serialize.is_sequence, serialize.list_structure_factory
     )
     serialize._once = True  # noqa: SLF001 - a mark of ours on the SDK's module
-
-
-def _plain(value: Any) -> Any:
-    """Turn the SDK's sequences and mappings into plain JSON types."""
-    if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    return value
-
-
-def _field(entry: Any) -> dict[str, Any]:
-    return {key: _plain(getattr(entry, key, None)) for key in _FIELD_KEYS.split(",")}

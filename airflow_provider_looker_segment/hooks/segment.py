@@ -17,10 +17,12 @@ from typing import Any, Literal
 
 import requests
 from airflow.sdk import BaseHook
+from requests.adapters import HTTPAdapter
 
 from airflow_provider_looker_segment.connections import SEGMENT_HOSTS, SegmentSettings
 from airflow_provider_looker_segment.core.retry_after import retry_after_s
 from airflow_provider_looker_segment.exceptions import PermanentError, TransientError
+from airflow_provider_looker_segment.hooks.tls import FixedTrust
 
 Kind = Literal["accepted", "bad_content", "too_large", "wait", "stop"]
 
@@ -75,7 +77,8 @@ class SegmentHook(BaseHook):
         # A followed redirect would carry both to another host, or turn the POST into a GET.
         session = request._session  # noqa: SLF001 - the client offers no setting for either
         session.max_redirects = 0
-        session.verify = self.settings.ca_bundle or True
+        bundle = self.settings.ca_bundle
+        session.mount("https://", FixedTrust(verify=bundle) if bundle else HTTPAdapter())
         return request
 
     def post(self, batch: Sequence[dict[str, Any]]) -> Answer:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import requests
 
 from airflow_provider_looker_segment.connections import LookerSettings, SegmentSettings
 from airflow_provider_looker_segment.exceptions import PermanentError
@@ -131,6 +132,7 @@ def test_a_certificate_must_be_known(
     tls_server: Any, start: Start, monkeypatch: pytest.MonkeyPatch, clock: Clock
 ) -> None:
     """A stranger's certificate ends the run before a message leaves; a bundle admits it."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", requests.certs.where())
     said = {"conn_type": "segment_source", "host": tls_server.url, "password": "key"}
     monkeypatch.setenv("AIRFLOW_CONN_SEGMENT_DEFAULT", json.dumps(said))
     flow = start().run()
@@ -156,7 +158,11 @@ def test_lookers_certificate_must_be_known(
     extra: dict[str, Any],
     trusted: bool,
 ) -> None:
-    """The client secret is shown to nobody without a known certificate."""
+    """The client secret is shown to nobody without a known certificate.
+
+    The connection decides, also where the worker's environment names another bundle.
+    """
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", requests.certs.where())
     extra = {**extra, "ca_bundle": str(tls_server.certificate)} if "ca_bundle" in extra else extra
     said = {"conn_type": "looker", "host": tls_server.url, "login": "i", "password": "s"}
     monkeypatch.setenv("AIRFLOW_CONN_LOOKER_DEFAULT", json.dumps({**said, "extra": extra}))
