@@ -222,9 +222,10 @@ class Requirements:
             parameters fill from its traits; a destination that is muted keeps none.
         Source: https://segment.com/docs/connections/spec/common/#integrations
         """
-        result: dict[str, Any] = dict(outcome.switches)
+        switches = outcome.switches
         if message is None or not (self._fills or "integrations" in message):
-            return result or None
+            return dict(switches) if switches else None
+        result: dict[str, Any] = dict(switches)
         for key, options in (message.get("integrations") or {}).items():
             if result.get(key, not self._only) is not False:
                 result[key] = options

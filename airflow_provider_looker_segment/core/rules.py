@@ -336,10 +336,8 @@ def signature(leaves: Iterable[Has]) -> Signature:
                 if not isinstance(holder, dict):
                     holder = _NOTHING
                     break
-            get = holder.get
             for key, bit, test in tests:
-                value = get(key)
-                if value is not None and test(value):
+                if key in holder and test(holder[key]):
                     found |= bit
         return found
 

@@ -197,7 +197,7 @@ class Sandbox:
 
 def _listen(name: str, port: int) -> socket.socket:
     try:
-        return socket.create_server((HOST, port), backlog=_OPEN_CONNECTIONS)
+        listener = socket.create_server((HOST, port), backlog=_OPEN_CONNECTIONS)
     except OSError as error:
         raise PermanentError(
             f"The {name} stand-in",
@@ -205,3 +205,6 @@ def _listen(name: str, port: int) -> socket.socket:
             but=f"the system refused: {error.strerror}",
             do="Choose another port, or 0 for any free one.",
         ) from error
+    # Inherited by connections; a body would else wait 40 ms until its head is acknowledged.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
