@@ -8,11 +8,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import generate_destinations
+import generate_hazards
 import generate_reference
 
 from airflow_provider_looker_segment import __version__
 
 generate_destinations.generate()
+generate_hazards.generate()
 generate_reference.generate()
 
 project = "Looker to Segment"
