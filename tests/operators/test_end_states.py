@@ -7,7 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import requests
 
+from airflow_provider_looker_segment import retry
 from airflow_provider_looker_segment.core import chunking
 from airflow_provider_looker_segment.hooks import delivery
 from tests.operators.conftest import Outcome, load_dag, sent, summary
@@ -188,6 +190,30 @@ def test_a_skipped_extract_skips_the_report(sandbox: Any, airflow_db: None) -> N
     assert "success" == str(outcome.run.state)
 
 
+def test_a_task_comes_back_when_segment_wants_it(
+    run_look: RunLook, sandbox: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A 429 beyond the task's patience is a retry: after Retry-After where Airflow can do that."""
+    monkeypatch.setattr(delivery, "PATIENCE_S", 2.0)
+    sandbox.segment_faults.add("status", status=429, after=1, headers={"Retry-After": "8"})
+
+    outcome = run_look(
+        "42",
+        retries=1,
+        retry_delay=1.0,
+        retry_exponential_backoff=False,
+        max_messages_per_second=2_000,
+    )
+
+    assert {"success"} == set(outcome.states.values())
+    assert outcome.report["accepted"] == summary(sandbox)["users"] == len(sent(sandbox))
+    waited_s = pause_s(sandbox)
+    if retry.POLICY:
+        assert 8.0 <= waited_s <= 20.0
+    else:
+        assert 1.0 <= waited_s <= 8.0
+
+
 def has_store() -> bool:
     """Say whether this Airflow keeps state of tasks across tries."""
     try:
@@ -195,3 +221,10 @@ def has_store() -> bool:
     except ImportError:
         return False
     return TaskStateStoreAccessor is not None
+
+
+def pause_s(sandbox: Any) -> float:
+    """Return the longest time between two requests of the run."""
+    answer = requests.get(f"{sandbox.segment_url}/_sandbox/requests", timeout=10).json()
+    moments = [request["seconds"] for request in answer["requests"]]
+    return max(later - earlier for earlier, later in zip(moments, moments[1:], strict=False))
