@@ -27,7 +27,7 @@ export AIRFLOW_HOME := $(CURDIR)/.venv/airflow-home
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport CONDA_PREFIX PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
-.PHONY: help demo sandbox test test-all lint types docs wheel constraints clean
+.PHONY: help demo sandbox test test-all fuzz lint types docs wheel constraints clean
 .DEFAULT_GOAL := help
 
 help: ## print this list
@@ -47,6 +47,9 @@ test: $(READY) ## run the test-suite without its slow part
 
 test-all: $(READY) ## run the whole test-suite
 	$(PY) -m pytest -n 2 --dist loadfile $(ARGS)
+
+fuzz: $(READY) ## fuzz the parser of Looker's results for a minute
+	$(PY) -m tests.fuzz_rows $(ARGS)
 
 lint: $(READY) ## check style, spelling, docstrings and data files
 	$(PY) -m ruff check $(SOURCES)

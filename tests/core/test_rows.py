@@ -259,3 +259,10 @@ def test_doubles_stay_numbers(number: float) -> None:
 def test_without_values(text: str, expected: str) -> None:
     """What the other side said is shown short, and without what may be somebody's data."""
     assert expected == without_values(text)
+
+
+def test_a_short_fuzz_finds_nothing() -> None:
+    """Mutated documents give the standard library's rows or this package's errors."""
+    from tests.fuzz_rows import fuzz
+
+    assert fuzz(1.0, seed=7) > 100
