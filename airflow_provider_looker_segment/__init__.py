@@ -46,6 +46,9 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": "Looker", "python-modules": [f"{_PACKAGE}.hooks.looker"]},
             {"integration-name": "Segment", "python-modules": [f"{_PACKAGE}.hooks.segment"]},
         ],
+        "triggers": [
+            {"integration-name": "Looker", "python-modules": [f"{_PACKAGE}.triggers.looker"]},
+        ],
         "connection-types": [_looker_connection(), _segment_connection()],
         "cli": [f"{_PACKAGE}.cli.get_cli_commands"],
     }

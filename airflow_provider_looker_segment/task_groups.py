@@ -14,6 +14,7 @@ from airflow.sdk import TaskGroup
 
 from airflow_provider_looker_segment.core.guards import Guards
 from airflow_provider_looker_segment.core.mapping import Mapping
+from airflow_provider_looker_segment.hooks.query_tasks import DEFAULT_TIMEOUT_S
 from airflow_provider_looker_segment.operators.looker import LookerRunLookOperator
 from airflow_provider_looker_segment.operators.report import SegmentReportOperator
 from airflow_provider_looker_segment.operators.segment import (
@@ -45,6 +46,9 @@ def look_to_segment(
     sync_id: str | None = None,
     guards: Guards | AbstractMapping[str, Any] | str | None = None,
     dry_run: bool | str = False,
+    query_task: bool = False,
+    deferrable: bool = False,
+    query_timeout_s: float = DEFAULT_TIMEOUT_S,
     max_messages_per_second: float = DEFAULT_MESSAGES_PER_SECOND,
     looker_conn_id: str = "looker_default",
     segment_conn_id: str = "segment_default",
@@ -77,6 +81,9 @@ def look_to_segment(
             sync_id=sync_id,
             guards=guards,
             dry_run=dry_run,
+            query_task=query_task,
+            deferrable=deferrable,
+            query_timeout_s=query_timeout_s,
             looker_conn_id=looker_conn_id,
             segment_conn_id=segment_conn_id,
             **task_kwargs,

@@ -220,6 +220,8 @@ class LookerHook(BaseHook):
                 stream=True,
                 allow_redirects=False,
             )
+        except requests.TooManyRedirects as error:
+            return error.response  # type: ignore[return-value]
         except requests.RequestException as error:
             raise Refusal(None, None, network_trouble(error)) from None
 
@@ -261,8 +263,12 @@ class LookerHook(BaseHook):
                 # What the SDK itself stumbles over in an unexpected error document.
                 *(ValueError, TypeError, LookupError, AttributeError),
             ) as error:
-                status = None if self._last is None else self._last.status_code
-                refusal = Refusal(status, self._last, without_values(str(error)))
+                last = self._last
+                if isinstance(error, SDKError) and last is not None and last.status_code < 300:
+                    # A sign-in that went well, or an answer that broke off behind its headers.
+                    last = None
+                status = None if last is None else last.status_code
+                refusal = Refusal(status, last, without_values(str(error)))
             # Not within the handler: Looker's own text may quote a value, and would be its context.
             raise refusal
 

@@ -6,8 +6,8 @@ half-mapped or above a guard is left behind.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from collections.abc import Mapping as AbstractMapping
+from collections.abc import Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,29 +15,21 @@ from airflow.sdk import BaseOperator
 
 from airflow_provider_looker_segment import __version__, window
 from airflow_provider_looker_segment.connections import SegmentSettings
-from airflow_provider_looker_segment.core import prepare
-from airflow_provider_looker_segment.core.chunking import Line, pack, shard
 from airflow_provider_looker_segment.core.destinations import Requirements
-from airflow_provider_looker_segment.core.duplicates import SeenUsers
 from airflow_provider_looker_segment.core.guards import Guards
-from airflow_provider_looker_segment.core.limits import MAX_DATABASE_BYTES
 from airflow_provider_looker_segment.core.look import Look
-from airflow_provider_looker_segment.core.manifest import Manifest, Samples
+from airflow_provider_looker_segment.core.manifest import Manifest
 from airflow_provider_looker_segment.core.mapping import Mapping, Plan, plan
 from airflow_provider_looker_segment.core.preflight import possibilities
 from airflow_provider_looker_segment.core.query import RunQuery, run_query
-from airflow_provider_looker_segment.core.rows import RowStream
 from airflow_provider_looker_segment.exceptions import PermanentError
 from airflow_provider_looker_segment.hooks.looker import LookerHook
+from airflow_provider_looker_segment.hooks.query_tasks import DEFAULT_TIMEOUT_S
 from airflow_provider_looker_segment.operators import arguments
 from airflow_provider_looker_segment.operators.errors import airflow_errors
-from airflow_provider_looker_segment.stores.chunks import (
-    MANIFEST_KEY,
-    ChunkStore,
-    Seal,
-    in_object_storage,
-    max_packed_bytes,
-)
+from airflow_provider_looker_segment.operators.extraction import Extraction
+from airflow_provider_looker_segment.operators.long_query import LongQuery
+from airflow_provider_looker_segment.stores.chunks import ChunkStore, Seal
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -65,6 +57,11 @@ class LookerRunLookOperator(BaseOperator):
         (templated)
     :param guards: when to stop; :class:`Guards`, a dict, or the path of a YAML file.
     :param dry_run: check everything and send nothing. (templated)
+    :param query_task: let Looker run the query on its own and ask now and then whether it is done,
+        for a Look that takes minutes.
+    :param deferrable: do that asking in the triggerer, so that no worker waits. It implies
+        ``query_task`` and needs a running triggerer; Airflow's ``default_deferrable`` is not asked.
+    :param query_timeout_s: seconds that such a query may take; then it is cancelled.
     :param looker_conn_id: an Airflow connection of type ``looker`` or ``gcp_looker``.
     :param segment_conn_id: where the messages will go; its write key seals the chunks.
     """
@@ -98,6 +95,9 @@ class LookerRunLookOperator(BaseOperator):
         sync_id: str | None = None,
         guards: Guards | AbstractMapping[str, Any] | str | None = None,
         dry_run: bool | str = False,
+        query_task: bool = False,
+        deferrable: bool = False,
+        query_timeout_s: float = DEFAULT_TIMEOUT_S,
         looker_conn_id: str = LookerHook.default_conn_name,
         segment_conn_id: str = "segment_default",
         **kwargs: Any,
@@ -116,54 +116,74 @@ class LookerRunLookOperator(BaseOperator):
         self.guards = guards
         # `dry_run` is a method of every operator.
         self.is_dry_run = dry_run
+        self.query_task = query_task
+        self.deferrable = deferrable
+        self.query_timeout_s = query_timeout_s
         self.looker_conn_id = looker_conn_id
         self.segment_conn_id = segment_conn_id
+        self._long_query: LongQuery | None = None
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Run the Look; return the shards."""
         with airflow_errors(), closing(LookerHook(self.looker_conn_id)) as hook:
-            run_window = window.resolve(context)
-            self.log.info("The run stands for %s.", run_window)
-            look = hook.look(arguments.look_id(self.look_id))
-            planned = plan(look, arguments.mapping(self.mapping))
-            requirements = self._requirements(planned)
-            query = self._query(look, run_window)
-            segment = SegmentSettings.read(self.segment_conn_id)
-            manifest = Manifest.begin(
-                look_id=look.id,
-                look_title=look.title,
-                window_start=run_window.start,
-                window_end=run_window.end,
-                window_source=run_window.source,
-                sync_id=str(self.sync_id or f"{self.dag_id}/{look.id}"),
-                generation=context["ti"].max_tries,
-                seal=segment.write_key_fingerprint,
-                dry_run=arguments.flag("dry_run", self.is_dry_run) or not segment.send,
-                version=__version__,
-                warnings=[*planned.warnings, *_warnings(planned, requirements)],
-            )
-            query_id = hook.create_query(query, where=look.where)
-            manifest.query_id = query_id
-            store = ChunkStore(context["ti"], Seal(segment), task_id=self.task_id)
-            extraction = _Extraction(
-                self,
-                planned,
-                requirements=requirements,
-                query=query,
-                manifest=manifest,
-                store=store,
-            )
-            try:
-                with hook.run(query_id, query, where=look.where) as answer:
-                    rows = RowStream(
-                        answer.pieces, look=look.where, content_type=answer.content_type
-                    )
-                    extraction.run(rows, Guards.of(arguments.settings("guards", self.guards)))
-                context["ti"].xcom_push(key=MANIFEST_KEY, value=manifest.as_dict())
-            except BaseException:
-                store.delete(len(extraction.counts))
-                raise
-            return extraction.shards(context)
+            extraction = self._extraction(context, hook)
+            if self.query_task or self.deferrable:
+                self._long_query = LongQuery(self, context, hook, extraction)
+                return self._long_query.run()
+            with hook.run(extraction.query_id, extraction.query, where=extraction.where) as answer:
+                return extraction.take(answer)
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> list[dict[str, Any]]:
+        """Go on after the trigger's event; return the shards."""
+        with airflow_errors(), closing(LookerHook(self.looker_conn_id)) as hook:
+            extraction = self._extraction(context, hook)
+            self._long_query = LongQuery(self, context, hook, extraction)
+            return self._long_query.resume(event)
+
+    def on_kill(self) -> None:
+        """Cancel the query in Looker, if it is one that goes on without this process."""
+        if self._long_query is not None:
+            self._long_query.cancel()
+
+    def _extraction(self, context: Context, hook: LookerHook) -> Extraction:
+        """Find out everything that is known before the query runs, and create the query.
+
+        It is the same at every call for one run: nothing of it need survive a deferral.
+        """
+        run_window = window.resolve(context)
+        self.log.info("The run stands for %s.", run_window)
+        look = hook.look(arguments.look_id(self.look_id))
+        planned = plan(look, arguments.mapping(self.mapping))
+        requirements = self._requirements(planned)
+        query = self._query(look, run_window)
+        guards = Guards.of(arguments.settings("guards", self.guards))
+        segment = SegmentSettings.read(self.segment_conn_id)
+        manifest = Manifest.begin(
+            look_id=look.id,
+            look_title=look.title,
+            window_start=run_window.start,
+            window_end=run_window.end,
+            window_source=run_window.source,
+            sync_id=str(self.sync_id or f"{self.dag_id}/{look.id}"),
+            generation=context["ti"].max_tries,
+            seal=segment.write_key_fingerprint,
+            dry_run=arguments.flag("dry_run", self.is_dry_run) or not segment.send,
+            version=__version__,
+            warnings=[*planned.warnings, *_warnings(planned, requirements)],
+        )
+        query_id = hook.create_query(query, where=look.where)
+        manifest.query_id = query_id
+        return Extraction(
+            ti=context["ti"],
+            plan=planned,
+            requirements=requirements,
+            query=query,
+            query_id=query_id,
+            guards=guards,
+            manifest=manifest,
+            store=ChunkStore(context["ti"], Seal(segment), task_id=self.task_id),
+            log=self.log,
+        )
 
     def _requirements(self, planned: Plan) -> Requirements | None:
         """Check the columns against the chosen destinations, before any query runs."""
@@ -204,100 +224,3 @@ def _warnings(planned: Plan, requirements: Requirements | None) -> list[str]:
     if requirements is None:
         return []
     return requirements.warnings([name for name, _ in planned.traits])
-
-
-class _Extraction:
-    """One reading of a Look from the first row to the last."""
-
-    def __init__(
-        self,
-        operator: LookerRunLookOperator,
-        planned: Plan,
-        *,
-        requirements: Requirements | None,
-        query: RunQuery,
-        manifest: Manifest,
-        store: ChunkStore,
-    ) -> None:
-        self.counts: list[int] = []
-        self._operator = operator
-        self._plan = planned
-        self._requirements = requirements
-        self._query = query
-        self._manifest = manifest
-        self._store = store
-        self._stored_bytes = 0
-        self._borders: list[tuple[int, int]] = []
-
-    def run(self, rows: RowStream, guards: Guards) -> None:
-        """Read, map, check and store everything, then close the books of this side."""
-        look = self._plan.look.where
-        samples = Samples()
-        with SeenUsers() as seen:
-            preparation = prepare.Preparation(
-                self._plan,
-                shared=self._manifest.shared,
-                seen=seen,
-                requirements=self._requirements,
-            )
-            lines = samples.watch(preparation.lines(rows))
-            if self._manifest.dry_run:
-                for _ in lines:
-                    pass
-            else:
-                self._store_all(lines)
-        tally = preparation.tally
-        self._query.check_row_count(tally.rows, look=look)
-        guards.check(tally, look=look)
-        self._manifest.close(
-            tally,
-            chunks=len(self.counts),
-            shards=len(shard(self.counts)),
-            samples=samples.masked(),
-        )
-        self._operator.log.info(
-            "%s: %s rows, %s messages, %s duplicates, %s rejected, %s chunks of %s bytes.",
-            look,
-            f"{tally.rows:,}",
-            f"{tally.messages:,}",
-            f"{tally.duplicates:,}",
-            f"{tally.rejected:,}",
-            f"{len(self.counts):,}",
-            f"{self._stored_bytes:,}",
-        )
-
-    def _store_all(self, lines: Iterable[Line]) -> None:
-        unlimited = in_object_storage()
-        for index, chunk in enumerate(pack(lines, max_bytes=max_packed_bytes())):
-            self.counts.append(chunk.messages)
-            self._borders.append((chunk.first_row, chunk.last_row))
-            self._stored_bytes += self._store.push(index, chunk)
-            if not unlimited and self._stored_bytes > MAX_DATABASE_BYTES:
-                raise PermanentError(
-                    f"{self._plan.look.where}: its chunks",
-                    should=f"take at most {MAX_DATABASE_BYTES:,} bytes of Airflow's database",
-                    but=f"{sum(self.counts):,} messages take {self._stored_bytes:,} bytes, "
-                    "and there are more",
-                    do="Keep XCom values in object storage (docs/scale.md), or narrow the Look.",
-                )
-
-    def shards(self, context: Context) -> list[dict[str, Any]]:
-        """Return references to what each identify task delivers."""
-        ranges = shard(self.counts)
-        return [
-            {
-                "task_id": self._operator.task_id,
-                "map_index": context["ti"].map_index,
-                "index": index,
-                "of": len(ranges),
-                "first_chunk": chunks.start,
-                "chunks": len(chunks),
-                "messages": sum(self.counts[chunks.start : chunks.stop]),
-                "rows": self._rows_of(chunks),
-            }
-            for index, chunks in enumerate(ranges)
-        ]
-
-    def _rows_of(self, chunks: range) -> str:
-        first, last = self._borders[chunks.start][0], self._borders[chunks.stop - 1][1]
-        return f"{first:,} to {last:,}"

@@ -1,0 +1,150 @@
+"""One reading of a Look: the rows of its result become sealed chunks and a manifest.
+
+What is known before the query enters first, the result second, references to shards leave.
+Whatever stops the reading also takes back what it has stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_looker_segment.core import prepare
+from airflow_provider_looker_segment.core.chunking import Line, pack, shard
+from airflow_provider_looker_segment.core.destinations import Requirements
+from airflow_provider_looker_segment.core.duplicates import SeenUsers
+from airflow_provider_looker_segment.core.guards import Guards
+from airflow_provider_looker_segment.core.limits import MAX_DATABASE_BYTES
+from airflow_provider_looker_segment.core.manifest import Manifest, Samples
+from airflow_provider_looker_segment.core.mapping import Plan
+from airflow_provider_looker_segment.core.query import RunQuery
+from airflow_provider_looker_segment.core.rows import RowStream
+from airflow_provider_looker_segment.exceptions import PermanentError
+from airflow_provider_looker_segment.hooks.looker import Answer
+from airflow_provider_looker_segment.stores.chunks import (
+    MANIFEST_KEY,
+    ChunkStore,
+    in_object_storage,
+    max_packed_bytes,
+)
+
+
+@dataclass(slots=True)
+class Extraction:
+    """One reading of a Look.
+
+    :param ti: the task instance that reads.
+    :param plan: what each column becomes.
+    :param requirements: what the chosen destinations need, if any are chosen.
+    :param query: what Looker is asked for.
+    :param query_id: Looker's id of it.
+    :param guards: when to stop.
+    :param manifest: what is known before the first row; closed after the last.
+    :param store: where chunks go.
+    :param log: the task's log.
+    """
+
+    ti: Any
+    plan: Plan
+    requirements: Requirements | None
+    query: RunQuery
+    query_id: str
+    guards: Guards
+    manifest: Manifest
+    store: ChunkStore
+    log: Any
+    _counts: list[int] = field(default_factory=list, init=False)
+    _borders: list[tuple[int, int]] = field(default_factory=list, init=False)
+    _stored_bytes: int = field(default=0, init=False)
+
+    @property
+    def where(self) -> str:
+        """How messages name the Look."""
+        return self.plan.look.where
+
+    def take(self, answer: Answer) -> list[dict[str, Any]]:
+        """Read a result to its end, store it and return the shards.
+
+        :raises PermanentError: when the result, or a guard, forbids to send anything.
+        :raises TransientError: when the result stops in the middle.
+        """
+        try:
+            self._read(RowStream(answer.pieces, look=self.where, content_type=answer.content_type))
+            self.ti.xcom_push(key=MANIFEST_KEY, value=self.manifest.as_dict())
+        except BaseException:
+            self.store.delete(len(self._counts))
+            raise
+        return self._shards()
+
+    def _read(self, rows: RowStream) -> None:
+        """Map, check and store every row, then close the books of this side."""
+        samples = Samples()
+        with SeenUsers() as seen:
+            preparation = prepare.Preparation(
+                self.plan,
+                shared=self.manifest.shared,
+                seen=seen,
+                requirements=self.requirements,
+            )
+            lines = samples.watch(preparation.lines(rows))
+            if self.manifest.dry_run:
+                for _ in lines:
+                    pass
+            else:
+                self._store_all(lines)
+        tally = preparation.tally
+        self.query.check_row_count(tally.rows, look=self.where)
+        self.guards.check(tally, look=self.where)
+        self.manifest.close(
+            tally,
+            chunks=len(self._counts),
+            shards=len(shard(self._counts)),
+            samples=samples.masked(),
+        )
+        self.log.info(
+            "%s: %s rows, %s messages, %s duplicates, %s rejected, %s chunks of %s bytes.",
+            self.where,
+            f"{tally.rows:,}",
+            f"{tally.messages:,}",
+            f"{tally.duplicates:,}",
+            f"{tally.rejected:,}",
+            f"{len(self._counts):,}",
+            f"{self._stored_bytes:,}",
+        )
+
+    def _store_all(self, lines: Iterable[Line]) -> None:
+        unlimited = in_object_storage()
+        for index, chunk in enumerate(pack(lines, max_bytes=max_packed_bytes())):
+            self._counts.append(chunk.messages)
+            self._borders.append((chunk.first_row, chunk.last_row))
+            self._stored_bytes += self.store.push(index, chunk)
+            if not unlimited and self._stored_bytes > MAX_DATABASE_BYTES:
+                raise PermanentError(
+                    f"{self.where}: its chunks",
+                    should=f"take at most {MAX_DATABASE_BYTES:,} bytes of Airflow's database",
+                    but=f"{sum(self._counts):,} messages take {self._stored_bytes:,} bytes, "
+                    "and there are more",
+                    do="Keep XCom values in object storage (docs/scale.md), or narrow the Look.",
+                )
+
+    def _shards(self) -> list[dict[str, Any]]:
+        """Return references to what each identify task delivers."""
+        ranges = shard(self._counts)
+        return [
+            {
+                "task_id": self.ti.task_id,
+                "map_index": self.ti.map_index,
+                "index": index,
+                "of": len(ranges),
+                "first_chunk": chunks.start,
+                "chunks": len(chunks),
+                "messages": sum(self._counts[chunks.start : chunks.stop]),
+                "rows": self._rows_of(chunks),
+            }
+            for index, chunks in enumerate(ranges)
+        ]
+
+    def _rows_of(self, chunks: range) -> str:
+        first, last = self._borders[chunks.start][0], self._borders[chunks.stop - 1][1]
+        return f"{first:,} to {last:,}"
