@@ -6,20 +6,16 @@ tests are skipped.
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import os
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
+from tests.adventureworks.conftest import SHARED
 from tests.operators.conftest import Outcome, load_dag
 
-SHARED = Path(os.environ.get("LOOKER_SEGMENT_SHARED_DATA", "/nonexistent")) / "adventureworks"
 DATES = [
     date(2017, 1, 1),
     date(2017, 1, 31),
@@ -38,27 +34,6 @@ pytestmark = [
     pytest.mark.airflow,
     pytest.mark.skipif(not SHARED.is_dir(), reason="the AdventureWorks data is not here"),
 ]
-
-
-@pytest.fixture(scope="module")
-def expected() -> dict[date, tuple[int, str]]:
-    """How many users each date's cohort has, and the hash of their ids."""
-    with (SHARED / "expected_active30.csv").open(encoding="utf-8") as file:
-        return {
-            date.fromisoformat(row["date"]): (int(row["n"]), row["sha256_sorted_ids"])
-            for row in csv.DictReader(file)
-        }
-
-
-@pytest.fixture(scope="module")
-def adventureworks() -> Iterator[Any]:
-    """The sandbox over the real data."""
-    from airflow_provider_looker_segment.sandbox.dataset import Dataset
-    from airflow_provider_looker_segment.sandbox.server import Sandbox
-
-    dataset = Dataset.load(SHARED, looks=Path(__file__).parent / "looks.yaml")
-    with Sandbox(dataset) as running:
-        yield running
 
 
 @pytest.mark.parametrize("day", DATES, ids=str)

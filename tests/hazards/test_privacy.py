@@ -84,7 +84,10 @@ def everything(capfd: pytest.CaptureFixture[str]) -> Iterator[Everything]:
     heard = Everything(capfd)
 
     class Handler(logging.Handler):
+        """Keeps each line, with the traceback that belongs to it."""
+
         def emit(self, record: logging.LogRecord) -> None:
+            """Keep a line."""
             heard.lines.append(logging.Formatter().format(record))
 
     handler = Handler(logging.NOTSET)
@@ -180,7 +183,7 @@ QUOTED = "ERROR: value 'planted-id-x7' and \"planted note\" of planted.mail@secr
 QUOTES = [
     QUOTED,
     "Bad int64 value: Planted O'Name",
-    "duplicate key: Key (name)=(planted note) already exists.",
+    "ERROR: not unique. DETAIL: Key (name)=(planted note) already exists.",
     "could not convert string to float: 'planted-id-x7",
     'invalid input syntax for type integer: "planted"',
     "Duplicate entry 'planted-id-x7' for key 'PRIMARY'",

@@ -127,7 +127,7 @@ def test_r07_blocked_ids(start: Start, answer: Answer) -> None:
         *("null", "NULL", "None", "nil", "undefined", "NaN", "n/a", "na", "-1", "---", "anonymous"),
         *("guest", "distinct_id", "[object Object]", "not_authenticated", "email", "id", "void"),
         *("true", "False", "{}", "[]", "<nil>", "lmy47d", "abc123", "unknown", "'null'"),
-        *('"undefined"', "00000000-0000-0000-0000-000000000000"),
+        *("####", "XX", "••••", '"undefined"', "00000000-0000-0000-0000-000000000000"),
     ]
     refused(start, answer, "id_blocked", *(row(id=json.dumps(word)) for word in words))
 

@@ -111,6 +111,8 @@ class LiveAirflow:
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
             "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
+            # SQLite lets one process write at a time; on a busy machine the others wait for long.
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db?timeout=60",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "3",
             "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "30",
@@ -229,13 +231,35 @@ class LiveAirflow:
         return Run(dag_id, self._post(f"dags/{dag_id}/dagRuns", body)["dag_run_id"])
 
     def backfill(
-        self, dag_id: str, *, first: date, last: date, conf: str = "{}", arguments: Iterable[str] = ()
+        self,
+        dag_id: str,
+        *,
+        first: date,
+        last: date,
+        conf: str = "{}",
+        arguments: Iterable[str] = (),
     ) -> None:
         """Create a backfill on the command line; both dates are included."""
         dates = ("--from-date", first.isoformat(), "--to-date", last.isoformat())
         self.command(
             "backfill", "create", "--dag-id", dag_id, *dates, "--dag-run-conf", conf, *arguments
         )
+
+    def wait_for_backfill(self, dag_id: str, *, runs: int, timeout_s: float) -> list[str]:
+        """Wait until a DAG's backfilled runs are over; return their states.
+
+        :param runs: how many there will be.
+        """
+
+        def states() -> list[str]:
+            found = self.runs(dag_id).items()
+            return [state for run, state in found if run.run_id.startswith("backfill__")]
+
+        def are_over() -> bool:
+            return len(states()) == runs and OVER.issuperset(states())
+
+        self._until(are_over, timeout_s, f"backfill {dag_id}")
+        return states()
 
     def runs(self, dag_id: str) -> dict[Run, str]:
         """Return the runs of a DAG with their states."""

@@ -46,7 +46,7 @@ def test_a_run_survives_kills_at_random_moments(
 
     assert "success" == airflow.wait(run)
     arrived, report = Arrived.at(sandbox), airflow.xcom(run, "report", "report")
-    assert kills.total() >= 6
+    assert kills.total() >= 4
     assert kills["identify[0]"] >= 2
     assert undisturbed.ids == arrived.ids
     assert {1} == set(arrived.ids.values())
