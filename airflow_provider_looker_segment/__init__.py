@@ -104,6 +104,11 @@ def _segment_connection() -> dict[str, Any]:
                 "workspaces only; in an EU workspace use the write key of an HTTP API source.",
                 "schema": {"type": "string", "enum": ["us", "eu"], "default": "us"},
             },
+            "ca_bundle": {
+                "label": "CA bundle",
+                "description": "Path, on the worker, of a file with certificate authorities.",
+                "schema": {"type": ["string", "null"], "default": ""},
+            },
             "send": {
                 "label": "Send",
                 "description": "Off makes every run a dry run, for staging.",
