@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,10 +14,12 @@ class Clock:
     """Stands for the module ``time`` where a module of ours uses it.
 
     :ivar slept: every wait, in seconds.
+    :ivar meanwhile: what happens during the next waits, one of them each.
     """
 
     def __init__(self) -> None:
         self.slept: list[float] = []
+        self.meanwhile: list[Callable[[], object]] = []
 
     @property
     def passed(self) -> float:
@@ -26,6 +29,8 @@ class Clock:
     def sleep(self, seconds: float) -> None:
         """Let time pass."""
         self.slept.append(seconds)
+        if self.meanwhile:
+            self.meanwhile.pop(0)()
 
     def time(self) -> float:
         """Seconds since 1970, later by all sleep."""

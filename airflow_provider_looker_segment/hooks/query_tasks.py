@@ -48,6 +48,10 @@ class QueryTasks:
         self._hook = hook
         self._where = where
 
+    def close(self) -> None:
+        """Sign out, if the hook ever signed in."""
+        self._hook.close()
+
     def begin(
         self, query_id: str, query: RunQuery, *, timeout_s: float, is_second: bool = False
     ) -> QueryTask:

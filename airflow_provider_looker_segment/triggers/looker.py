@@ -61,24 +61,31 @@ class LookerQueryTaskTrigger(BaseTrigger):
         except PermanentError:
             # The worker asks again, and tells the user what Looker refuses.
             status = UNKNOWN
+        if self._tasks is not None and status in ENDINGS:
+            await asyncio.to_thread(self._tasks.close)
         event = {"status": status, "query_task": self.query_task}
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]
 
     async def on_kill(self) -> None:
         """Cancel the query in Looker: somebody killed the task. Airflow calls this since 3.3."""
-        if self._tasks is not None:
-            await asyncio.to_thread(self._tasks.cancel, self._task)
+        tasks = await self._connected()
+        await asyncio.to_thread(tasks.cancel, self._task)
 
     @property
     def _task(self) -> QueryTask:
         return QueryTask(**self.query_task)
 
+    async def _connected(self) -> QueryTasks:
+        if self._tasks is None:
+            hook = LookerHook(self.looker_conn_id, patience_s=0)
+            # Not `to_thread`: before Airflow 3.3 a connection can only be asked for in this loop,
+            # and this bridge leads back to it.
+            await sync_to_async(lambda: hook.settings)()
+            self._tasks = QueryTasks(hook, where=self.where)
+        return self._tasks
+
     async def _ending(self) -> str:
-        hook = LookerHook(self.looker_conn_id, patience_s=0)
-        # Not `to_thread`: before Airflow 3.3 a connection can only be asked for in this loop, and
-        # this bridge leads back to it.
-        await sync_to_async(lambda: hook.settings)()
-        tasks = self._tasks = QueryTasks(hook, where=self.where)
+        tasks = await self._connected()
         unanswered_s = 0.0
         asked_to_wait_s = 0.0
         for interval_s in poll_intervals():
@@ -97,6 +104,5 @@ class LookerQueryTaskTrigger(BaseTrigger):
                 continue
             unanswered_s = asked_to_wait_s = 0.0
             if status in ENDINGS:
-                await asyncio.to_thread(hook.close)
                 return status
         return TIMEOUT
