@@ -18,7 +18,7 @@ from typing import Any
 from airflow_provider_looker_segment.core.rows import RowStream, parse_float
 from airflow_provider_looker_segment.exceptions import LookerSegmentError
 
-SCALARS = (None, True, False, 0, -1, 2**60, 1.5, 1e300, "", "a", "é😀", 'quo"te\\', "\u2028", "]}")
+SCALARS = (None, True, False, 0, -1, 2**60, 1.5, 1e300, "", "a", "é😀", 'quo"ted\\', "\u2028", "]}")
 TOKENS = (
     b'"',
     b"{",

@@ -48,6 +48,7 @@ def simulate(monkeypatch: pytest.MonkeyPatch, *modules: Any) -> Clock:
     clock = Clock()
 
     async def sleep(seconds: float) -> None:
+        """Let the time pass at once."""
         clock.sleep(seconds)
         await asyncio.sleep(0)
 

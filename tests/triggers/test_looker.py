@@ -68,6 +68,7 @@ def events_of(trigger: LookerQueryTaskTrigger) -> list[dict[str, Any]]:
     """Run a trigger to its end."""
 
     async def collect() -> list[dict[str, Any]]:
+        """Run the trigger to its end."""
         return [event.payload async for event in trigger.run()]
 
     return asyncio.run(collect())
@@ -186,6 +187,7 @@ def test_only_a_users_kill_cancels_the_query(
     polled = asyncio.Event()
 
     async def sleep(_: float) -> None:
+        """Stand for the wait between two questions."""
         if clock.passed > 60:
             polled.set()
             await asyncio.Event().wait()
