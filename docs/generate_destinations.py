@@ -17,7 +17,7 @@ from airflow_provider_looker_segment.core.catalogue import (
 )
 from airflow_provider_looker_segment.core.explanation import facts, today
 
-TARGET = Path(__file__).parent / "generated" / "destinations.md"
+FOLDER = Path(__file__).parent / "generated"
 
 FILTER = """\
 ```{raw} html
@@ -34,10 +34,10 @@ document.getElementById("destination-filter").addEventListener("input", (event) 
 """
 
 
-def generate(target: Path = TARGET) -> None:
+def generate(folder: Path = FOLDER) -> None:
     """Write the page's generated part; ``docs/destinations.md`` includes it."""
-    target.parent.mkdir(exist_ok=True)
-    target.write_text(render(load_catalogue()), encoding="utf-8")
+    folder.mkdir(exist_ok=True)
+    (folder / "destinations.md").write_text(render(load_catalogue()), encoding="utf-8")
 
 
 def render(catalogue: Catalogue) -> str:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+
+from docs import generate_destinations, generate_hazards, generate_reference
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -21,9 +24,18 @@ FENCE = re.compile(r"^(`{3,})(\S*)[^\n]*\n(.*?)^\1$", re.MULTILINE | re.DOTALL)
 def text_of(page: Path) -> str:
     """Read a page with what it includes from the generated folder."""
     text = page.read_text("utf-8")
-    for name in re.findall(r"^```\{include\} (generated/\w+\.md)$", text, re.MULTILINE):
-        text += "\n" + (DOCS / name).read_text("utf-8")
+    for name in re.findall(r"^```\{include\} generated/(\w+)\.md$", text, re.MULTILINE):
+        text += "\n" + generated()[name]
     return text
+
+
+@cache
+def generated() -> dict[str, str]:
+    """Generate what pages include: the name of each part and its text."""
+    with TemporaryDirectory() as folder:
+        for module in (generate_destinations, generate_hazards, generate_reference):
+            module.generate(Path(folder))
+        return {part.stem: part.read_text("utf-8") for part in Path(folder).iterdir()}
 
 
 def listings(language: str) -> list[Any]:

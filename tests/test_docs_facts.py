@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import inspect
 import json
 import re
-import sys
 from datetime import UTC, datetime
-from types import ModuleType
 
 import pytest
 
@@ -40,10 +37,12 @@ from airflow_provider_looker_segment.core.traits import (
     RESERVED_TYPES,
 )
 from airflow_provider_looker_segment.operators import arguments
+from docs import generate_reference
 from tests.documentation import (
     DOCS,
     EXAMPLES,
     PACKAGE,
+    generated,
     section,
     text_of,
 )
@@ -78,22 +77,6 @@ def identity_codes() -> set[str]:
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
     return {text for text in strings if re.fullmatch(r"(id|email)_\w+", text)}
-
-
-@pytest.fixture(scope="session", autouse=True)
-def reference() -> ModuleType:
-    """The generator of the tables, which it has written."""
-    sys.path.insert(0, str(DOCS))
-    try:
-        spec = importlib.util.find_spec("generate_reference")
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(DOCS))
-    module.generate()
-    return module
 
 
 @pytest.fixture
@@ -131,11 +114,11 @@ def test_every_field_of_a_connection_is_documented() -> None:
     assert [extra for extra in sorted(extras) if f"extra `{extra}`" not in text] == []
 
 
-def test_every_argument_of_an_operator_is_documented(reference: ModuleType) -> None:
+def test_every_argument_of_an_operator_is_documented() -> None:
     """Each argument has a row in its operator's table, with a meaning."""
     text = text_of(DOCS / "operators.md")
-    for name, kind in reference._operators().items():
-        table = (DOCS / "generated" / f"{name}.md").read_text("utf-8")
+    for name, kind in generate_reference._operators().items():
+        table = generated()[name]
         called = kind.__init__ if inspect.isclass(kind) else kind
         for argument, parameter in inspect.signature(called).parameters.items():
             if argument == "self" or parameter.kind is parameter.VAR_KEYWORD:
@@ -146,13 +129,13 @@ def test_every_argument_of_an_operator_is_documented(reference: ModuleType) -> N
             assert row[0] in text
 
 
-def test_what_the_tables_call_templated_is_templated(reference: ModuleType) -> None:
+def test_what_the_tables_call_templated_is_templated() -> None:
     """The docstrings and ``template_fields`` name the same arguments."""
-    for kind in reference._operators().values():
+    for kind in generate_reference._operators().values():
         if inspect.isclass(kind):
             templated = {
                 name
-                for name, words in reference.parameters(kind.__doc__).items()
+                for name, words in generate_reference.parameters(kind.__doc__).items()
                 if "(templated)" in words
             }
             fields = {"dry_run" if name == "is_dry_run" else name for name in kind.template_fields}
@@ -174,9 +157,9 @@ def test_every_problem_has_a_meaning_and_every_meaning_a_problem() -> None:
     assert set(MEANINGS) == used
 
 
-def test_every_problem_has_a_remedy(reference: ModuleType) -> None:
+def test_every_problem_has_a_remedy() -> None:
     """The table of problems says what helps against each of them."""
-    assert set(MEANINGS) == set(reference.REMEDIES)
+    assert set(MEANINGS) == set(generate_reference.REMEDIES)
 
 
 def test_the_table_of_ids_is_what_the_code_does() -> None:
