@@ -25,7 +25,7 @@ export XDG_DATA_HOME := $(CURDIR)/.venv/data
 export TMPDIR := $(CURDIR)/.venv/tmp
 export AIRFLOW_HOME := $(CURDIR)/.venv/airflow-home
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-unexport CONDA_PREFIX PYTHONHOME PYTHONPATH VIRTUAL_ENV
+unexport CONDA_PREFIX PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
 .PHONY: help demo sandbox test test-all fuzz lint types docs wheel constraints clean
 .DEFAULT_GOAL := help
