@@ -361,7 +361,7 @@ class LiveAirflow:
 
     def _dag_ids(self) -> list[str]:
         """Return the DAGs of the folder; waits until the files have been read."""
-        files = {file.name for file in (self.home / "dags").iterdir()}
+        files = {file.name for file in (self.home / "dags").glob("*.py")}
 
         def found() -> list[dict[str, Any]]:
             dags: list[dict[str, Any]] = self._get("dags", limit=100)["dags"]
