@@ -27,17 +27,20 @@ export AIRFLOW_HOME := $(CURDIR)/.venv/airflow-home
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport CONDA_PREFIX PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
-.PHONY: help demo sandbox test test-all fuzz lint types docs wheel constraints clean
+.PHONY: help demo ui sandbox test test-all fuzz lint types docs wheel constraints clean
 .DEFAULT_GOAL := help
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1	/p' Makefile | awk -F'\t' '{ printf "make %-12s %s\n", $$1, $$2 }'
 	@echo
 	@echo 'AIRFLOW=3.1 chooses the oldest supported Airflow, PYTHON=... an interpreter,'
-	@echo 'ARGS="..." adds arguments to pytest (test, test-all) or to the sandbox.'
+	@echo 'ARGS="..." adds arguments to pytest (test, test-all), the sandbox or the UI.'
 
 demo: .venv/airflow-3.3/$(STAMP) ## send a Look to Segment through a real Airflow, between local stand-ins
 	@.venv/airflow-3.3/bin/python -m airflow_provider_looker_segment.sandbox.demo
+
+ui: $(READY) ## open a whole Airflow between local stand-ins, with its web pages, until Ctrl-C
+	@$(PY) -m airflow_provider_looker_segment.sandbox.ui $(ARGS)
 
 sandbox: $(READY) ## serve the stand-ins for Looker and Segment until Ctrl-C
 	@$(PY) -m airflow_provider_looker_segment.sandbox $(ARGS)
@@ -74,7 +77,7 @@ constraints: .venv/airflow-3.3/$(STAMP) ## pin again what setup.cfg asks for; ex
 	@sh .ci/pin constraints-3.1.txt 3.1
 
 clean: ## remove everything that make has made
-	rm -rf .venv .demo build dist docs/_build *.egg-info .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .demo .ui build dist docs/_build *.egg-info .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find airflow_provider_looker_segment dags tests docs -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/airflow-3.3/$(STAMP): setup.cfg $(CONSTRAINTS_3.3)

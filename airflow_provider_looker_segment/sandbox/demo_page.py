@@ -22,6 +22,7 @@ _COUNTS: Final = (
 )
 
 _NEXT: Final = (
+    ("make ui", "the same in the browser: Airflow's pages, the form behind Trigger"),
     ("make sandbox", "the stand-ins to stay; open the Segment address in a browser"),
     ("make test", "the test-suite"),
     ("dags/daily_cohort.py", "this DAG: another look_id, filters, a dry run"),
