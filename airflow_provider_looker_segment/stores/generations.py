@@ -1,0 +1,185 @@
+"""Which generation of a snapshot is current, and whose it is.
+
+A pointer is read and checked before anything is believed, and written last.
+A snapshot that is gone, damaged or another sync's is never taken for an empty one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from airflow_provider_looker_segment.exceptions import PermanentError, TransientError
+from airflow_provider_looker_segment.stores import snapshot_database as tables
+from airflow_provider_looker_segment.stores.snapshot_folder import SnapshotFolder, digest
+from airflow_provider_looker_segment.stores.snapshot_seal import SnapshotSeal
+
+FORMAT = 1
+ATTEMPTS = 8
+"""How often one begins again because a commit was faster."""
+
+_DIGITS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a snapshot belongs to.
+
+    :param source: the Segment connection's host, and its extra ``source`` or its id. Not the
+        write key: a rotated one is the same source.
+    """
+
+    sync_id: str
+    look_id: str
+    source: str
+
+
+class MovedError(Exception):
+    """Another commit was faster."""
+
+
+class Generations:
+    """The generations of one sync's snapshot.
+
+    :param remembered: the generation that the sync remembers outside the folder; 0 is none.
+    """
+
+    def __init__(
+        self, folder: SnapshotFolder, identity: Identity, seal: SnapshotSeal, *, remembered: int
+    ) -> None:
+        self._folder = folder
+        self._identity = identity
+        self._seal = seal
+        self._remembered = remembered
+
+    def pointer(self) -> dict[str, Any] | None:
+        """Read which generation is current; ``None`` before the first commit.
+
+        :raises PermanentError: when the pointer is gone, or is another sync's.
+        """
+        pointer = self._folder.pointer()
+        generation = 0 if pointer is None else pointer["generation"]
+        if generation < self._remembered or (pointer is None and self._was_there()):
+            raise PermanentError(
+                self._folder.where,
+                should=f"be there, at generation {max(self._remembered, 1)} or later",
+                but=f"it is at {generation}" if pointer else "its pointer is gone",
+                do="Nothing was sent. Restore it, or mend `snapshot` if it was moved. "
+                "To send everything again, reset the snapshot.",
+            )
+        if pointer is not None:
+            self._check(pointer)
+        return pointer
+
+    def _was_there(self) -> bool:
+        """Whether there are generations that a killed first commit does not explain."""
+        names = self._folder.generations()
+        if not names:
+            return False
+        waiting = sum("fates" in kinds for kinds in self._folder.runs().values())
+        return int(names[-1][:_DIGITS]) > waiting
+
+    def _check(self, pointer: Mapping[str, Any]) -> None:
+        mine = {
+            "format": FORMAT,
+            "look_id": self._identity.look_id,
+            "source": self._identity.source,
+            "secret": self._seal.fingerprint,
+        }
+        remedies = {
+            "format": "Use the version of this package that wrote it, or reset the snapshot.",
+            "look_id": "Give each Look a sync_id of its own, or reset the snapshot if this Look "
+            "replaces the other.",
+            "source": "Give each Segment source a sync_id of its own. If it is the same source, "
+            "write the same text into the extra `source` of its connections; if this one replaces "
+            "the other, reset the snapshot.",
+            "secret": "Restore the sync's secret, or reset the snapshot.",
+        }
+        for name, expected in mine.items():
+            if pointer[name] != expected:
+                raise PermanentError(
+                    f"{self._folder.where} of sync {self._identity.sync_id!r}",
+                    should=f"be for {name} {expected!r}",
+                    but=f"it is for {pointer[name]!r}",
+                    do=f"Nothing was sent. {remedies[name]}",
+                )
+
+    def read(self, target: Path) -> dict[str, Any] | None:
+        """Download the current generation, or make an empty one; return the pointer to it.
+
+        :raises PermanentError: when it is gone, damaged, or another sync's.
+        """
+        for _ in range(ATTEMPTS):
+            pointer = self.pointer()
+            if pointer is None:
+                _create(target)
+                return None
+            if not self._folder.read_generation(pointer["file"], target):
+                if self._folder.pointer() != pointer:
+                    continue
+                raise self._broken(pointer, "it is gone")
+            if digest(target) != pointer["digest"]:
+                raise self._broken(pointer, "it is damaged")
+            return pointer
+        raise self.restless()
+
+    def publish(self, source: Path, *, over: Mapping[str, Any] | None, purge: bool) -> int:
+        """Make a file the current generation.
+
+        :param over: the pointer to what the file was made from.
+        :param purge: delete all earlier generations, not only those before the previous one.
+        :raises MovedError: when another generation became current meanwhile.
+        """
+        with closing(tables.connect(source)) as database:
+            generation = int(tables.facts(database)["generation"])
+        name = f"{generation:0{_DIGITS}d}-{os.urandom(4).hex()}.sqlite"
+        written = self._folder.write_generation(name, source)
+        if self.pointer() != over:
+            self._folder.delete_generation(name)
+            raise MovedError
+        before = None if over is None or purge else str(over["file"])
+        self._folder.point(
+            {
+                "format": FORMAT,
+                "generation": generation,
+                "file": name,
+                "digest": written,
+                "sync_id": self._identity.sync_id,
+                "look_id": self._identity.look_id,
+                "source": self._identity.source,
+                "secret": self._seal.fingerprint,
+            }
+        )
+        for other in self._folder.generations():
+            # One that is not older is being written by another commit.
+            if other not in (name, before) and other[:_DIGITS] < name[:_DIGITS]:
+                self._folder.delete_generation(other)
+        return generation
+
+    def restless(self) -> TransientError:
+        """Return the error of somebody for whom others are always faster."""
+        return TransientError(
+            self._folder.where,
+            should="stand still for a moment",
+            but=f"other runs committed {ATTEMPTS} times meanwhile",
+            do="The task is retried; max_active_runs=1 avoids it.",
+        )
+
+    def _broken(self, pointer: Mapping[str, Any], but: str) -> PermanentError:
+        return PermanentError(
+            f"{self._folder.where}, generation {pointer['generation']}",
+            should="be whole",
+            but=but,
+            do="Nothing was sent. Restore it, or reset the snapshot: everything is sent again.",
+        )
+
+
+def _create(path: Path) -> None:
+    tables.create_snapshot(path)
+    database = tables.connect(path)
+    tables.write_facts(database, {"generation": 0, "newest": None, "names": []})
+    tables.close(database)

@@ -1,0 +1,224 @@
+"""The files of a sync's snapshot in object storage: names, atomic writes, listings.
+
+Bytes and local files enter and leave. What was written is there as a whole or not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import ObjectStoragePath
+
+from airflow_provider_looker_segment.core.identity import fingerprint
+from airflow_provider_looker_segment.exceptions import PermanentError
+
+_POINTER = "current.json"
+_GENERATIONS = "generations"
+_RUNS = "runs"
+_DISK = frozenset({"", "file", "local"})
+_SLUG_CHARS = 60
+_COPY_BYTES = 1 << 20
+_PARTIAL = "partial-"
+
+
+def storage(said: str | Mapping[str, Any]) -> ObjectStoragePath:
+    """Read the argument ``snapshot``.
+
+    :param said: an address such as ``s3://conn_id@bucket/folder``; a path that only exists on
+        this worker, or is mounted on all of them, as ``{"path": …, "local": True}``.
+    :raises PermanentError: when it is such a path and nobody said so.
+    """
+    settings = {"path": said} if isinstance(said, str) else dict(said)
+    unknown = sorted(settings.keys() - {"path", "local"})
+    if unknown or not settings.get("path"):
+        raise PermanentError(
+            "Argument `snapshot`:",
+            should="be an address, or have the keys `path` and `local`",
+            but=f"it has {', '.join(unknown)}" if unknown else "it has no path",
+            do='Write "s3://conn_id@bucket/folder" or {"path": "file:///mnt/x", "local": True}.',
+        )
+    path = ObjectStoragePath(settings["path"])
+    if path.protocol in _DISK and settings.get("local") is not True:
+        raise PermanentError(
+            f"Argument `snapshot`, {settings['path']!r}:",
+            should="be storage that every worker reaches",
+            but="it is a path of one machine",
+            do="Use object storage. If the path is mounted on every worker, or there is only one, "
+            f'write {{"path": {settings["path"]!r}, "local": True}}.',
+        )
+    return path
+
+
+class SnapshotFolder:
+    """The folder of one sync.
+
+    :param root: of all syncs; see :func:`storage`.
+    """
+
+    def __init__(self, root: ObjectStoragePath, sync_id: str) -> None:
+        slug = re.sub(r"[^A-Za-z0-9_-]+", "-", sync_id)[:_SLUG_CHARS]
+        path = root / f"{slug}-{fingerprint(sync_id).hex()[:8]}"
+        self.where = f"Snapshot {path}"
+        # The path's own methods would not all go through Airflow's connection.
+        self._files = path.fs
+        self._root = path.path.rstrip("/")
+        self._is_disk = path.protocol in _DISK
+
+    def pointer(self) -> dict[str, Any] | None:
+        """Read which generation is current; ``None`` where there is none.
+
+        :raises PermanentError: when the pointer is damaged.
+        """
+        data = self._read(_POINTER)
+        if data is None:
+            return None
+        said = _parsed(data)
+        if said is None:
+            raise PermanentError(
+                self.where,
+                should=f"have a pointer {_POINTER} in JSON",
+                but="it is damaged",
+                do="Restore that file, or reset the snapshot: everything is sent again.",
+            )
+        return said
+
+    def point(self, said: Mapping[str, Any]) -> None:
+        """Make another generation current."""
+        self._write(_POINTER, json.dumps(said).encode("ascii"))
+
+    def generations(self) -> list[str]:
+        """List the names of all generations, the oldest first."""
+        return self._names(_GENERATIONS)
+
+    def write_generation(self, name: str, file: Path) -> str:
+        """Upload a generation; return its digest."""
+        self._upload(f"{_GENERATIONS}/{name}", file)
+        return digest(file)
+
+    def read_generation(self, name: str, target: Path) -> bool:
+        """Download a generation; tell whether it is there."""
+        return self._download(f"{_GENERATIONS}/{name}", target)
+
+    def delete_generation(self, name: str) -> None:
+        """Delete a generation; one that is gone already is no error."""
+        self._remove(f"{_GENERATIONS}/{name}")
+
+    def runs(self) -> dict[str, set[str]]:
+        """List the files of runs: for each run, their kinds."""
+        found: dict[str, set[str]] = {}
+        for name in self._names(_RUNS):
+            run, _, kind = name.partition(".")
+            found.setdefault(run, set()).add(kind)
+        return found
+
+    def write_run(self, run: str, kind: str, said: Any) -> None:
+        """Write a small file of a run."""
+        self._write(f"{_RUNS}/{run}.{kind}", json.dumps(said).encode("ascii"))
+
+    def read_run(self, run: str, kind: str) -> Any:
+        """Read a small file of a run; ``None`` where there is none."""
+        data = self._read(f"{_RUNS}/{run}.{kind}")
+        return None if data is None else json.loads(data)
+
+    def upload_run(self, run: str, kind: str, file: Path) -> None:
+        """Upload a large file of a run."""
+        self._upload(f"{_RUNS}/{run}.{kind}", file)
+
+    def download_run(self, run: str, kind: str, target: Path) -> bool:
+        """Download a large file of a run; tell whether it is there."""
+        return self._download(f"{_RUNS}/{run}.{kind}", target)
+
+    def delete_run(self, run: str, kind: str) -> None:
+        """Delete a file of a run; one that is gone already is no error."""
+        self._remove(f"{_RUNS}/{run}.{kind}")
+
+    def delete_all(self) -> None:
+        """Delete everything; the pointer first, for it must never name what is gone."""
+        self._remove(_POINTER)
+        for folder in (_GENERATIONS, _RUNS):
+            for name in self._names(folder):
+                self._remove(f"{folder}/{name}")
+
+    def _names(self, folder: str) -> list[str]:
+        # Some stores answer from a listing they made before.
+        self._files.invalidate_cache()
+        try:
+            found = self._files.ls(f"{self._root}/{folder}", detail=False)
+        except FileNotFoundError:
+            return []
+        names = (str(path).rpartition("/")[2] for path in found)
+        return sorted(name for name in names if name and not name.startswith(_PARTIAL))
+
+    def _upload(self, name: str, file: Path) -> None:
+        with file.open("rb") as source, self._writing(name) as target:
+            shutil.copyfileobj(source, target, _COPY_BYTES)
+
+    def _download(self, name: str, target: Path) -> bool:
+        try:
+            source = self._files.open(f"{self._root}/{name}", "rb")
+        except FileNotFoundError:
+            return False
+        with source, target.open("wb") as file:
+            shutil.copyfileobj(source, file, _COPY_BYTES)
+        return True
+
+    def _remove(self, name: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self._files.rm_file(f"{self._root}/{name}")
+
+    def _read(self, name: str) -> bytes | None:
+        try:
+            with self._files.open(f"{self._root}/{name}", "rb") as file:
+                data: bytes = file.read()
+        except FileNotFoundError:
+            return None
+        return data
+
+    def _write(self, name: str, data: bytes) -> None:
+        with self._writing(name) as target:
+            target.write(data)
+
+    @contextlib.contextmanager
+    def _writing(self, name: str) -> Iterator[Any]:
+        path = f"{self._root}/{name}"
+        self._files.makedirs(path.rpartition("/")[0], exist_ok=True)
+        if not self._is_disk:
+            with self._files.open(path, "wb") as target:
+                yield target
+            return
+        # Object stores show a file when it is whole; a disk does so only by renaming.
+        final = Path(path)
+        partial = final.with_name(f"{_PARTIAL}{os.urandom(4).hex()}-{final.name}")
+        try:
+            with partial.open("wb") as target:
+                yield target
+                target.flush()
+                os.fsync(target.fileno())
+            partial.replace(final)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def digest(file: Path) -> str:
+    """Return what tells a complete file from a damaged one: 32 hex digits."""
+    found = hashlib.blake2b(digest_size=16)
+    with file.open("rb") as opened:
+        while piece := opened.read(_COPY_BYTES):
+            found.update(piece)
+    return found.hexdigest()
+
+
+def _parsed(data: bytes) -> dict[str, Any] | None:
+    try:
+        said = json.loads(data)
+    except ValueError:
+        return None
+    return said if isinstance(said, dict) else None

@@ -1,0 +1,140 @@
+"""The tables of docs/history.md, line by line."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_looker_segment.core.history import (
+    Action,
+    Fate,
+    Run,
+    Step,
+    Told,
+    UserState,
+    decide_seen,
+    decide_unseen,
+    settle,
+)
+
+IN = UserState(b"f", 1, 5, 5, Told.IN, False, 1, 0, 1)
+LEFT = IN._replace(seen=4, told=Told.LEFT)
+NEVER = UserState(None, 0, None, 5, Told.NEVER, False, 0, 0, 1)
+DIRTY = IN._replace(dirty=True, told=Told.UNSURE, body=b"body")
+
+
+def run(window: int, *, newest: int | None = 5, complete: bool = True, mirrors: bool = True) -> Run:
+    """Return a run after the newest window."""
+    return Run.after(newest, window=window, complete=complete, mirrors=mirrors)
+
+
+@pytest.mark.parametrize(
+    ("known", "fingerprint", "now", "expected"),
+    [
+        (None, b"f", run(6), (Action.SEND, Told.IN)),
+        (None, b"f", run(4), (Action.SEND, Told.LEFT)),
+        (None, b"f", run(4, mirrors=False), (Action.SEND, Told.IN)),
+        (NEVER, b"f", run(4), (Action.SEND, Told.IN)),
+        (DIRTY, b"f", run(4), (Action.RESEND, Told.IN)),
+        (DIRTY._replace(body=None), b"f", run(4), (Action.SUPERSEDED, Told.IN)),
+        (IN, b"g", run(4), (Action.SUPERSEDED, Told.IN)),
+        (DIRTY, b"f", run(6), (Action.SEND, Told.IN)),
+        (LEFT, b"f", run(6), (Action.SEND, Told.IN)),
+        (IN, b"g", run(5), (Action.SEND, Told.IN)),
+        (IN, b"f", run(5), (Action.UNCHANGED, Told.IN)),
+    ],
+)
+def test_who_is_seen(
+    known: UserState | None, fingerprint: bytes, now: Run, expected: tuple[Action, Told]
+) -> None:
+    """What a run sends about a user whom it saw."""
+    assert expected == decide_seen(known, fingerprint, now)
+
+
+@pytest.mark.parametrize(
+    ("known", "now", "expected"),
+    [
+        (DIRTY, run(4), (Action.RESEND, Told.IN)),
+        (DIRTY, run(6), (Action.RESEND, Told.LEFT)),
+        (IN, run(6), (Action.LEAVE, Told.LEFT)),
+        (IN, run(5), (Action.LEAVE, Told.LEFT)),
+        (IN, run(4), (Action.NOTHING, Told.IN)),
+        (IN, run(6, complete=False), (Action.NOTHING, Told.IN)),
+        (IN, run(6, mirrors=False), (Action.NOTHING, Told.IN)),
+        (LEFT, run(6), (Action.NOTHING, Told.LEFT)),
+    ],
+)
+def test_who_is_not_seen(known: UserState, now: Run, expected: tuple[Action, Told]) -> None:
+    """What a run sends about a user whom it did not see."""
+    assert expected == decide_unseen(known, now)
+
+
+def settled(
+    now: UserState | None, fate: Fate, *, overlaps: bool = False, **step: object
+) -> UserState:
+    """Fold one step into a state, in a run of the window 6."""
+    values = {"action": Action.SEND, "fingerprint": b"g", "names": 2, "window": 6, "told": Told.IN}
+    values |= {"ordinal": 3, "position": 0, "skeleton": None, **step}
+    done = Step(**values)  # type: ignore[arg-type]
+    return settle(now, done, fate, run(6), serial=9, overlaps=overlaps)
+
+
+def test_an_accepted_message_is_what_segment_holds() -> None:
+    """Its content, its names, what it told."""
+    after = settled(DIRTY, Fate.ACCEPTED)
+
+    assert (b"g", 2, 6, 6, Told.IN, False, 9, 3, 9) == after[:9]
+    assert after.body is None
+
+
+def test_a_message_without_an_answer_is_sent_again() -> None:
+    """The content counts, and both sets of names may be there."""
+    assert (b"g", 3, 6, Told.UNSURE, True) == _part(settled(IN, Fate.MAYBE))
+
+
+@pytest.mark.parametrize("fate", [Fate.REFUSED, Fate.NOT_SENT])
+def test_what_never_arrived_changes_nothing_but_when_they_were_seen(fate: Fate) -> None:
+    """The Look held the user all the same."""
+    assert IN._replace(seen=6) == settled(IN, fate)
+    assert NEVER._replace(seen=6) == settled(None, fate)._replace(touched=1)
+
+
+def test_a_refused_resend_is_not_tried_for_ever() -> None:
+    """There is no content any more that the next run could send."""
+    after = settled(DIRTY, Fate.REFUSED, action=Action.RESEND, fingerprint=b"f", window=5)
+
+    assert (None, True, None, 5) == (after.fingerprint, after.dirty, after.body, after.window)
+
+
+@pytest.mark.parametrize(
+    ("fate", "told", "names"), [(Fate.ACCEPTED, Told.LEFT, 2), (Fate.MAYBE, Told.UNSURE, 3)]
+)
+def test_a_leave_message(fate: Fate, told: Told, names: int) -> None:
+    """The content stays; without an answer the next run says it again."""
+    after = settled(IN, fate, action=Action.LEAVE, fingerprint=b"f", told=Told.LEFT)
+
+    assert (b"f", names, 5, told, False) == _part(after)
+
+
+def test_an_unchanged_row_makes_the_content_newer() -> None:
+    """An older run after it is superseded."""
+    after = settled(IN, Fate.NOT_SENT, action=Action.UNCHANGED, fingerprint=b"f", position=None)
+
+    assert (b"f", 1, 6, Told.IN, False) == _part(after)
+
+
+def test_an_overlapping_run_that_said_the_same_is_no_doubt() -> None:
+    """Whichever of two equal messages came last, the profile is the same."""
+    same = settled(IN, Fate.ACCEPTED, overlaps=True, fingerprint=b"f", names=1)
+
+    assert (b"f", 1, 6, Told.IN, False) == _part(same)
+
+
+def test_an_overlapping_run_that_said_another_thing_leaves_a_doubt() -> None:
+    """The newer content counts, and the next run makes sure of it."""
+    assert (b"g", 3, 6, Told.UNSURE, True) == _part(settled(IN, Fate.ACCEPTED, overlaps=True))
+    older = settled(IN._replace(window=7), Fate.ACCEPTED, overlaps=True)
+    assert (b"f", 3, 7, Told.UNSURE, True) == _part(older)
+
+
+def _part(state: UserState) -> tuple[object, ...]:
+    return state.fingerprint, state.names, state.window, state.told, state.dirty

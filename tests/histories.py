@@ -1,0 +1,250 @@
+"""A sync without Airflow: its storage, its Segment, and what its runs should have left."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from fsspec.implementations.memory import MemoryFileSystem
+
+from airflow_provider_looker_segment.core.chunking import Line
+from airflow_provider_looker_segment.core.history import Fates, ShardFates
+from airflow_provider_looker_segment.core.identity import fingerprint
+from airflow_provider_looker_segment.core.snapshot import Rules
+from airflow_provider_looker_segment.core.traits import RESERVED_TYPES
+from airflow_provider_looker_segment.stores import snapshot_database as tables
+from airflow_provider_looker_segment.stores.diff import Diff
+from airflow_provider_looker_segment.stores.generations import Identity
+from airflow_provider_looker_segment.stores.snapshot_folder import SnapshotFolder, storage
+from airflow_provider_looker_segment.stores.snapshots import SnapshotStore
+
+SECRET = b"s" * 32
+SHARD = 3
+Cohort = dict[str, dict[str, Any]]
+"""Traits by user."""
+
+CHANGED = Rules("changed")
+MEMBERSHIP = Rules("mirror", "membership", "in_cohort")
+CLEAR = Rules("mirror", "clear")
+
+numbers = itertools.count()
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+class Storage(MemoryFileSystem):
+    """Object storage that may be cut off before any of its writes."""
+
+    cachable = False  # codespell:ignore
+    store: dict[str, Any] = {}  # noqa: RUF012 - as its base has it
+    pseudo_dirs = [""]  # noqa: RUF012
+    writes_left: int | None = None
+
+    def _write(self) -> None:
+        if Storage.writes_left is not None:
+            if not Storage.writes_left:
+                raise Killed
+            Storage.writes_left -= 1
+
+    def _open(self, path: str, mode: str = "rb", **kwargs: Any) -> Any:
+        if mode != "rb":
+            self._write()
+        return super()._open(path, mode, **kwargs)
+
+    def rm(self, path: Any, recursive: bool = False, maxdepth: int | None = None) -> None:
+        """Delete, unless cut off."""
+        self._write()
+        super().rm(path, recursive, maxdepth)
+
+
+@dataclass
+class Segment:
+    """What Segment keeps: identify merges, null clears, a known id is dropped."""
+
+    profiles: dict[str, dict[str, Any]] = field(default_factory=dict)
+    seen: set[str] = field(default_factory=set)
+    calls: int = 0
+
+    def identify(self, message_id: str, body: dict[str, Any]) -> None:
+        """Take one call."""
+        self.calls += 1
+        if message_id in self.seen:
+            return
+        self.seen.add(message_id)
+        profile = self.profiles.setdefault(body["userId"], {})
+        profile |= body["traits"]
+        for name in [name for name, value in profile.items() if value is None]:
+            del profile[name]
+
+
+@dataclass
+class Run:
+    """One run, from its extract to its report."""
+
+    name: str
+    window: int
+    cohort: Cohort
+    complete: bool
+    lines: list[Line]
+    answered: set[int] = field(default_factory=set)
+    maybe: set[int] = field(default_factory=set)
+    refused: set[int] = field(default_factory=set)
+    reported: bool = False
+
+    @property
+    def is_poisoned(self) -> bool:
+        """Whether Segment will refuse one of its messages."""
+        return any("poison" in traits for traits in self.cohort.values())
+
+    @property
+    def may_be_abandoned(self) -> bool:
+        """Whether nobody has yet said what became of its messages."""
+        return not self.reported and not self.is_poisoned
+
+    def fates(self) -> Fates:
+        """Say what became of its messages, as receipts do: shard by shard, in order."""
+        shards = []
+        for first in range(0, len(self.lines), SHARD):
+            count = min(SHARD, len(self.lines) - first)
+            decided = 0
+            while decided < count and first + decided in self.answered:
+                decided += 1
+            refused = tuple(at for at in range(decided) if first + at in self.refused)
+            sent = [at for at in range(decided, count) if first + at in self.maybe]
+            maybe = max(sent) + 1 - decided if sent else 0
+            shards.append(ShardFates(first, count, decided, refused, maybe))
+        return Fates(shards)
+
+    def contributes(self, fates: Fates) -> set[str]:
+        """Users whose row counts: accepted or maybe, or nothing had to be sent for it."""
+        counted = set(self.cohort)
+        for position, line in enumerate(self.lines):
+            body = json.loads(line.body)
+            own = body["userId"] in self.cohort and "timestamp" not in body
+            if own and fates.of(position) not in (1, 2):
+                counted.discard(body["userId"])
+        return counted
+
+
+class Sync:
+    """A sync, its storage and its Segment."""
+
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+        self.segment = Segment()
+        self.path = f"memory://bucket/{next(numbers)}"
+        self.known: dict[str, Run] = {}
+        self.counted: dict[str, set[str]] = {}
+
+    @property
+    def store(self) -> SnapshotStore:
+        """The store as each task opens it anew."""
+        folder = SnapshotFolder(storage(self.path), "sync")
+        return SnapshotStore(folder, Identity("sync", "42", "source"), secret=SECRET)
+
+    def extract(self, window: int, cohort: Cohort, *, complete: bool = True) -> Run:
+        """Compare a cohort with the snapshot, and store what is decided."""
+        name = fingerprint(str(next(numbers))).hex()
+        store = self.store
+        rows = [
+            Line(number, json.dumps({"userId": user, "traits": traits}))
+            for number, (user, traits) in enumerate(cohort.items(), start=1)
+        ]
+        with store.begin(name, {}) as base, TemporaryDirectory() as folder:
+            diff = Diff(
+                base,
+                Path(folder),
+                seal=store.seal,
+                rules=self.rules,
+                run=name,
+                window=window,
+                complete=complete,
+            )
+            lines = list(diff.lines(rows))
+            diff.close()
+            store.push(name, diff)
+        run = Run(name, window, cohort, complete, lines)
+        self.known[name] = run
+        return run
+
+    def deliver(self, run: Run, *, upto: int | None = None, lost: int = 0) -> None:
+        """Send messages in order; the answers to the last ``lost`` of them never come.
+
+        :param upto: how many messages of each shard are sent.
+        """
+        for first in range(0, len(run.lines), SHARD):
+            last = min(first + (SHARD if upto is None else upto), len(run.lines), first + SHARD)
+            for position in range(first, last):
+                if position in run.answered:
+                    continue
+                line = run.lines[position]
+                body = json.loads(line.body)
+                if body["traits"].get("poison"):
+                    run.refused.add(position)
+                else:
+                    self.segment.identify(fingerprint(run.name, line.body).hex(), body)
+                if position >= last - lost:
+                    run.maybe.add(position)
+                else:
+                    run.answered.add(position)
+
+    def report(self, run: Run) -> None:
+        """Commit what was sent."""
+        run.reported = True
+        fates = run.fates()
+        self.counted[run.name] = run.contributes(fates)
+        self.store.commit(run.name, fates)
+
+    def run(self, window: int, cohort: Cohort, *, complete: bool = True) -> Run:
+        """Do all three in order."""
+        run = self.extract(window, cohort, complete=complete)
+        self.deliver(run)
+        self.report(run)
+        return run
+
+    def commits(self) -> list[Run]:
+        """Committed runs in the order of their commits."""
+        with self.store.read() as path, closing(tables.connect(path)) as database:
+            found = database.execute("SELECT run FROM commits ORDER BY serial").fetchall()
+        return [self.known[name] for (name,) in found]
+
+    def fold(self) -> dict[str, dict[str, Any]]:
+        """What the runs would have left in the order of their windows."""
+        profiles: dict[str, dict[str, Any]] = {}
+        trait = self.rules.trait
+        # Sorting is stable: of two runs with one window the later commit is the later.
+        for run in sorted(self.commits(), key=lambda run: run.window):
+            for user in self.counted[run.name]:
+                traits = {n: v for n, v in run.cohort[user].items() if v is not None}
+                profiles[user] = {**traits, trait: True} if trait else traits
+            if not run.complete or not self.rules.mirrors:
+                continue
+            for user in profiles.keys() - run.cohort.keys():
+                if trait:
+                    profiles[user][trait] = False
+                else:
+                    profiles[user] = {
+                        n: v for n, v in profiles[user].items() if n in RESERVED_TYPES
+                    }
+        return profiles
+
+
+class killed_after:  # noqa: N801 - it reads like a word
+    """Cut the storage off after some writes."""
+
+    def __init__(self, writes: int) -> None:
+        self.writes = writes
+
+    def __enter__(self) -> None:
+        Storage.writes_left = self.writes
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
+        Storage.writes_left = None
+        return kind is Killed
