@@ -70,7 +70,7 @@ def test_the_form_decides(sandbox: Any, airflow_db: None) -> None:
 )
 def test_the_form_refuses_wrong_input(sandbox: Any, airflow_db: None, conf: dict[str, Any]) -> None:
     """Typed params stop a run before its first task."""
-    from airflow.sdk.exceptions import ParamValidationError
+    from airflow.providers.common.compat.sdk import ParamValidationError
 
     with pytest.raises((ParamValidationError, ValueError)):
         load_dag("daily_cohort").test(logical_date=DAY, run_conf=conf)
