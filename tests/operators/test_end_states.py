@@ -105,9 +105,11 @@ def test_a_shard_that_fails_for_good_does_not_stop_the_others(
     outcome = run_look("42", retries=2)
     report, record = outcome.report, summary(sandbox)
 
-    assert ["failed", "success"] == [outcome.states[f"identify[{index}]"] for index in range(2)]
+    # Airflow promises no order among mapped tasks: either may be the one that is refused.
+    states = [outcome.states[f"identify[{index}]"] for index in range(2)]
+    assert ["failed", "success"] == sorted(states)
     assert "failed" == outcome.states["report"]
-    lost = outcome.xcom("identify", "receipt", 0)["receipt"]["messages"]
+    lost = outcome.xcom("identify", "receipt", states.index("failed"))["receipt"]["messages"]
     assert (record["accepted"], 0, 0, lost) == books(report)
     assert report["messages"] == record["accepted"] + lost
     said = f"{record['accepted']:,} were accepted, 0 are of unknown fate and {lost:,} were not sent"
