@@ -104,6 +104,13 @@ def summary(sandbox: Any) -> dict[str, Any]:
     return found
 
 
+def asked(sandbox: Any, method: str, part: str) -> list[str]:
+    """Return the paths of Looker's requests with such a method that hold a text."""
+    found = requests.get(f"{sandbox.looker_url}/_sandbox/requests", timeout=10).json()
+    paths = [entry["path"] for entry in found if entry["method"] == method]
+    return [path for path in paths if part in path]
+
+
 def sent(sandbox: Any, **parameters: Any) -> list[dict[str, Any]]:
     """Return the messages that the Segment stand-in accepted."""
     found = requests.get(
