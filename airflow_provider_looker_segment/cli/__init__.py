@@ -66,6 +66,15 @@ _LOOK = (
         help="The Airflow connection to Looker (default: looker_default)",
     ),
 )
+_SEGMENT = _option(
+    "--segment-conn-id",
+    metavar="ID",
+    default="segment_default",
+    help="The Airflow connection to Segment (default: segment_default)",
+)
+_SHOW_VALUES = _option(
+    "--show-values", action="store_true", help="Show personal data instead of only its kind"
+)
 _RULES = _option(
     "--rules",
     choices=("both", "table", "current"),
@@ -127,11 +136,18 @@ COMMANDS = Group(
                     help="The moment the Look is run as of, ISO 8601 (default: now); "
                     "`look` leaves the Look's relative dates as they are",
                 ),
-                _option(
-                    "--show-values",
-                    action="store_true",
-                    help="Show personal data instead of only its kind",
-                ),
+                _SHOW_VALUES,
+            ),
+        ),
+        Command(
+            "rejects",
+            "Show the rows that a run left out and kept, and why",
+            ("rejects", "show"),
+            (
+                _option("path", metavar="PATH", help="As the report shows it"),
+                _option("--code", metavar="CODE", help="Only rows with this problem"),
+                _SHOW_VALUES,
+                _SEGMENT,
             ),
         ),
     ),

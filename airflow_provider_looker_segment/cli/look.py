@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
-import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -19,9 +17,8 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow.providers.common.compat.sdk import AirflowNotFoundException
-
 from airflow_provider_looker_segment import __version__
+from airflow_provider_looker_segment.cli.shell import connections
 from airflow_provider_looker_segment.cli.table import table
 from airflow_provider_looker_segment.core.destinations import Requirements, Verdict
 from airflow_provider_looker_segment.core.duplicates import SeenUsers
@@ -36,12 +33,6 @@ from airflow_provider_looker_segment.hooks.looker import LookerHook
 from airflow_provider_looker_segment.operators import arguments
 
 _OUTLOOK = {Verdict.MET: "within reach", Verdict.DOUBTFUL: "doubtful", Verdict.UNMET: "never"}
-
-_ROLE = "_AIRFLOW_PROCESS_CONTEXT"
-"""Without it Airflow looks for connections in the environment and in secrets backends only.
-
-Source: https://github.com/apache/airflow/blob/main/airflow-core/src/airflow/cli/commands/connection_command.py
-"""
 
 
 def check(options: argparse.Namespace) -> int:
@@ -93,31 +84,8 @@ def preview(options: argparse.Namespace) -> int:
 
 @contextmanager
 def _hook(options: argparse.Namespace) -> Iterator[LookerHook]:
-    try:
-        with _in_a_shell(), closing(LookerHook(options.looker_conn_id)) as hook:
-            yield hook
-    except AirflowNotFoundException as error:
-        raise PermanentError(
-            f"Connection {options.looker_conn_id!r}",
-            should="exist in Airflow",
-            but="it does not",
-            do="Add it, or name another one with --looker-conn-id.",
-        ) from error
-
-
-@contextmanager
-def _in_a_shell() -> Iterator[None]:
-    """Find connections where ``airflow connections`` does, and keep the log out of the answer."""
-    role, was_disabled = os.environ.get(_ROLE), logging.root.manager.disable
-    os.environ[_ROLE] = "server"
-    logging.disable(logging.INFO)
-    try:
-        yield
-    finally:
-        logging.disable(was_disabled)
-        del os.environ[_ROLE]
-        if role is not None:
-            os.environ[_ROLE] = role
+    with connections(options.looker_conn_id), closing(LookerHook(options.looker_conn_id)) as hook:
+        yield hook
 
 
 def _planned(hook: LookerHook, options: argparse.Namespace) -> Plan:

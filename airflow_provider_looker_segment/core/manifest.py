@@ -26,6 +26,9 @@ class Manifest:
     :param generation: raised by a Clear, the same in every retry.
     :param shared: what all messages have in common.
     :param seal: fingerprint of the write key that seals the chunks.
+    :param rejects_folder: where rejected rows and messages are kept; empty where they are not.
+    :param rejects: where this extract's rejected rows are, and how to see them; empty where there
+        are none, or none are kept.
     """
 
     look: dict[str, str]
@@ -46,6 +49,8 @@ class Manifest:
     chunks: int = 0
     shards: int = 0
     samples: list[dict[str, Any]] = field(default_factory=list)
+    rejects_folder: str = ""
+    rejects: dict[str, Any] = field(default_factory=dict)
     format: int = FORMAT
 
     @classmethod

@@ -6,7 +6,7 @@ A report never holds a trait value.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,18 +21,28 @@ class Report:
 
     :param manifest: what extract found: the Look, the window, the rows.
     :param receipt: what became of the messages.
+    :param rejects: where rows and messages that were left out are kept.
     """
 
     manifest: Mapping[str, Any]
     receipt: Receipt
+    rejects: Sequence[Mapping[str, Any]] = ()
 
     @classmethod
-    def of(cls, manifest: Mapping[str, Any], receipts: Iterable[Receipt]) -> Report:
-        """Add up the receipts of a run's shards."""
+    def of(
+        cls,
+        manifest: Mapping[str, Any],
+        receipts: Iterable[Receipt],
+        rejects: Iterable[Mapping[str, Any]] = (),
+    ) -> Report:
+        """Add up the receipts of a run's shards.
+
+        :param rejects: what extract and each shard say about what they have kept, or nothing.
+        """
         total = sum(receipts, Receipt())
         # A shard without a receipt sent nothing that anybody knows of.
         total.messages = 0 if manifest["dry_run"] else int(manifest["messages"])
-        return cls(manifest, total)
+        return cls(manifest, total, [kept for kept in rejects if kept])
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as plain JSON, for XCom and for assets."""
@@ -53,6 +63,7 @@ class Report:
             "unknown": receipt.unknown,
             "not_sent": receipt.not_sent,
             "problems": problems.as_list(),
+            "rejects": [dict(kept) for kept in self.rejects],
             "warnings": list(manifest["warnings"]),
             "destinations": manifest["destinations"],
             "samples": manifest["samples"],
@@ -116,6 +127,10 @@ class Report:
             for name, counts in said["destinations"].items()
         ]
         lines += [_described(problem) for problem in said["problems"]]
+        lines += [
+            f"  to see {kept['rows']:,} rejected rows: {kept['command']}"
+            for kept in said["rejects"]
+        ]
         lines += [f"  warning: {warning}" for warning in said["warnings"]]
         return "\n".join(lines)
 

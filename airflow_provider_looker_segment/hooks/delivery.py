@@ -84,6 +84,7 @@ class Delivery:
     :param pace: when they may.
     :param receipt: what an earlier try has delivered already; it goes on from there.
     :param on_progress: called with the receipt whenever the fate of messages is decided.
+    :param on_refused: called with each message that Segment refused by itself.
     """
 
     def __init__(
@@ -93,8 +94,10 @@ class Delivery:
         *,
         receipt: Receipt,
         on_progress: Callable[[Receipt], None],
+        on_refused: Callable[[Message], None],
     ) -> None:
         self.receipt = receipt
+        self._on_refused = on_refused
         self._hook = hook
         self._pace = pace
         self._on_progress = on_progress
@@ -136,6 +139,7 @@ class Delivery:
     def _refuse(self, message: Message, answer: Answer) -> None:
         self.receipt.refused += 1
         self.receipt.problems.add("refused_by_segment", "", message.row_number)
+        self._on_refused(message)
         self._on_progress(self.receipt)
         if self.receipt.refused > 1 and not self.receipt.accepted:
             # Two different messages and not one accepted: it is not the messages.

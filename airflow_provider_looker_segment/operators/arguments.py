@@ -37,6 +37,13 @@ def look_id(said: Any) -> str:
     return text
 
 
+def address(name: str, said: Any) -> str:
+    """Read the address of a folder or file; empty where there is none."""
+    _refuse_undefined(name, said)
+    text = "" if said is None else str(said).strip()
+    return "" if text.lower() in _NOTHING else text
+
+
 def flag(name: str, said: Any) -> bool:
     """Read a truth value."""
     _refuse_undefined(name, said)

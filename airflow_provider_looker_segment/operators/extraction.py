@@ -18,10 +18,12 @@ from airflow_provider_looker_segment.core.guards import Guards
 from airflow_provider_looker_segment.core.limits import MAX_DATABASE_BYTES
 from airflow_provider_looker_segment.core.manifest import Manifest, Samples
 from airflow_provider_looker_segment.core.mapping import Plan
+from airflow_provider_looker_segment.core.problems import RejectedRow
 from airflow_provider_looker_segment.core.query import RunQuery
-from airflow_provider_looker_segment.core.rows import RowStream
+from airflow_provider_looker_segment.core.rows import Row, RowStream
 from airflow_provider_looker_segment.exceptions import PermanentError
 from airflow_provider_looker_segment.hooks.looker import Answer
+from airflow_provider_looker_segment.stores import rejects
 from airflow_provider_looker_segment.stores.chunks import (
     MANIFEST_KEY,
     ChunkStore,
@@ -42,6 +44,7 @@ class Extraction:
     :param guards: when to stop.
     :param manifest: what is known before the first row; closed after the last.
     :param store: where chunks go.
+    :param rejects: keeps rejected rows, where they are kept.
     :param log: the task's log.
     """
 
@@ -53,6 +56,7 @@ class Extraction:
     guards: Guards
     manifest: Manifest
     store: ChunkStore
+    rejects: rejects.RejectWriter | None
     log: Any
     _counts: list[int] = field(default_factory=list, init=False)
     _borders: list[tuple[int, int]] = field(default_factory=list, init=False)
@@ -86,6 +90,7 @@ class Extraction:
                 shared=self.manifest.shared,
                 seen=seen,
                 requirements=self.requirements,
+                on_rejected=self._keep if self.rejects else None,
             )
             lines = samples.watch(preparation.lines(rows))
             if self.manifest.dry_run:
@@ -94,6 +99,8 @@ class Extraction:
             else:
                 self._store_all(lines)
         tally = preparation.tally
+        # Before the guards: who is stopped by one needs to see the rows most.
+        self._close_rejects()
         self.query.check_row_count(tally.rows, look=self.where)
         self.guards.check(tally, look=self.where)
         self.manifest.close(
@@ -112,6 +119,23 @@ class Extraction:
             f"{len(self._counts):,}",
             f"{self._stored_bytes:,}",
         )
+
+    def _keep(self, number: int, rejected: RejectedRow, row: Row) -> None:
+        if self.rejects:
+            found = rejects.Reject(number, rejected.code, rejected.column, rejects.cells(row))
+            self.rejects.add(found)
+
+    def _close_rejects(self) -> None:
+        kept = self.rejects.close() if self.rejects else None
+        if kept:
+            self.manifest.rejects = kept
+            self.log.warning(
+                "%s: %s rejected rows are kept for %s days. To see them: %s",
+                self.where,
+                f"{kept['rows']:,}",
+                rejects.TIME_TO_LIVE.days,
+                kept["command"],
+            )
 
     def _store_all(self, lines: Iterable[Line]) -> None:
         unlimited = in_object_storage()

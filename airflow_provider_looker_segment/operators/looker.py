@@ -30,6 +30,7 @@ from airflow_provider_looker_segment.operators.errors import airflow_errors
 from airflow_provider_looker_segment.operators.extraction import Extraction
 from airflow_provider_looker_segment.operators.long_query import LongQuery
 from airflow_provider_looker_segment.stores.chunks import ChunkStore, Seal
+from airflow_provider_looker_segment.stores.rejects import RejectWriter
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -56,6 +57,8 @@ class LookerRunLookOperator(BaseOperator):
     :param sync_id: what names this Look's way into Segment; the DAG's and the Look's id by default.
         (templated)
     :param guards: when to stop; :class:`Guards`, a dict, or the path of a YAML file.
+    :param rejects: where rejected rows are kept, sealed, for a week: an address that Airflow's
+        object storage understands, such as ``s3://bucket/rejects``. (templated)
     :param dry_run: check everything and send nothing. (templated)
     :param query_task: let Looker run the query on its own and ask now and then whether it is done,
         for a Look that takes minutes.
@@ -75,6 +78,7 @@ class LookerRunLookOperator(BaseOperator):
         "destinations",
         "only",
         "sync_id",
+        "rejects",
         "is_dry_run",
     )
     template_fields_renderers = {"filters": "json", "mapping": "json"}  # noqa: RUF012 - as Airflow has it
@@ -94,6 +98,7 @@ class LookerRunLookOperator(BaseOperator):
         destination_rules: Literal["both", "table", "current"] = "both",
         sync_id: str | None = None,
         guards: Guards | AbstractMapping[str, Any] | str | None = None,
+        rejects: str | None = None,
         dry_run: bool | str = False,
         query_task: bool = False,
         deferrable: bool = False,
@@ -114,6 +119,7 @@ class LookerRunLookOperator(BaseOperator):
         self.destination_rules = destination_rules
         self.sync_id = sync_id
         self.guards = guards
+        self.rejects = rejects
         # `dry_run` is a method of every operator.
         self.is_dry_run = dry_run
         self.query_task = query_task
@@ -171,6 +177,8 @@ class LookerRunLookOperator(BaseOperator):
             version=__version__,
             warnings=[*planned.warnings, *_warnings(planned, requirements)],
         )
+        seal = Seal(segment)
+        manifest.rejects_folder = arguments.address("rejects", self.rejects)
         query_id = hook.create_query(query, where=look.where)
         manifest.query_id = query_id
         return Extraction(
@@ -181,7 +189,10 @@ class LookerRunLookOperator(BaseOperator):
             query_id=query_id,
             guards=guards,
             manifest=manifest,
-            store=ChunkStore(context["ti"], Seal(segment), task_id=self.task_id),
+            store=ChunkStore(context["ti"], seal, task_id=self.task_id),
+            rejects=RejectWriter.of_task(
+                context["ti"], seal, folder=manifest.rejects_folder, generation=manifest.generation
+            ),
             log=self.log,
         )
 

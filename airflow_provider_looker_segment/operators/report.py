@@ -67,7 +67,12 @@ class SegmentReportOperator(BaseOperator):
             said = ti.xcom_pull(task_ids=self.extract_task_id, key=MANIFEST_KEY, map_indexes=-1)
             try:
                 manifest = self._manifest(state, said)
-                report = Report.of(manifest.as_dict(), self._receipts(ti, manifest))
+                said_by_shards = list(self._said(ti, manifest))
+                report = Report.of(
+                    manifest.as_dict(),
+                    (receipt for receipt, _ in said_by_shards),
+                    rejects=[manifest.rejects, *(rejects for _, rejects in said_by_shards)],
+                )
                 self.log.info("%s", report)
             finally:
                 self._delete_chunks(ti, said)
@@ -92,8 +97,10 @@ class SegmentReportOperator(BaseOperator):
         count = known if isinstance(known, int) else chunks.count(ti, task_id=self.extract_task_id)
         chunks.delete(ti, count, task_id=self.extract_task_id)
 
-    def _receipts(self, ti: Any, manifest: Manifest) -> Iterator[Receipt]:
-        """Find the receipt of each shard; a shard without one sent nothing that anybody knows of.
+    def _said(self, ti: Any, manifest: Manifest) -> Iterator[tuple[Receipt, dict[str, Any]]]:
+        """Find the receipt of each shard, and where the messages are that Segment refused.
+
+        A shard without a receipt sent nothing that anybody knows of.
 
         Receipts of removed tasks are not looked for, those of other generations are left out.
         """
@@ -104,9 +111,9 @@ class SegmentReportOperator(BaseOperator):
             if said is None:
                 if states.get(f"{self.identify_task_id}_{index}") in _RAN:
                     # Killed before it said anything; an earlier try may have sent all of it.
-                    yield Receipt(messages=shard["messages"], unknown=shard["messages"])
+                    yield Receipt(messages=shard["messages"], unknown=shard["messages"]), {}
             elif said["manifest"] == manifest.generation:
-                yield Receipt.from_dict(said["receipt"])
+                yield Receipt.from_dict(said["receipt"]), said.get("rejects", {})
 
     @staticmethod
     def _states(ti: Any, task_id: str) -> Mapping[str, Any]:

@@ -22,7 +22,7 @@ from airflow_provider_looker_segment.core.message_id import MessageIds
 from airflow_provider_looker_segment.core.pacing import Pace
 from airflow_provider_looker_segment.core.receipts import Receipt
 from airflow_provider_looker_segment.exceptions import PermanentError
-from airflow_provider_looker_segment.hooks.delivery import Delivery, messages
+from airflow_provider_looker_segment.hooks.delivery import Delivery, Message, messages
 from airflow_provider_looker_segment.hooks.segment import SegmentHook
 from airflow_provider_looker_segment.operators.errors import airflow_errors
 from airflow_provider_looker_segment.stores.chunks import (
@@ -32,6 +32,7 @@ from airflow_provider_looker_segment.stores.chunks import (
     Seal,
 )
 from airflow_provider_looker_segment.stores.progress import Progress
+from airflow_provider_looker_segment.stores.rejects import Reject, RejectWriter
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -83,6 +84,11 @@ class SegmentIdentifyOperator(BaseOperator):
                 under_way=min(pace.max_messages, MAX_BATCH_MESSAGES),
             )
             receipt = progress.resume(messages=self.shard["messages"])
+            rejects: RejectWriter | None = None
+
+            def on_refused(message: Message) -> None:
+                if rejects:
+                    rejects.add(Reject(message.row_number, "refused_by_segment", "", message.body))
 
             def on_progress(receipt: Receipt) -> None:
                 progress.record(receipt)
@@ -94,6 +100,13 @@ class SegmentIdentifyOperator(BaseOperator):
                 self._refuse_dry_run(manifest, hook)
                 store = ChunkStore(ti, Seal(hook.settings), task_id=task_id, map_index=map_index)
                 done = receipt.accepted + receipt.refused
+                rejects = RejectWriter.of_task(
+                    ti,
+                    store.seal,
+                    folder=manifest.rejects_folder,
+                    generation=progress.generation,
+                    resumes=receipt.refused > 0,
+                )
                 if done:
                     self.log.info("An earlier try has delivered %s messages; going on there.", done)
                 self._push(ti, manifest, progress.certain(receipt, sending=True))
@@ -104,16 +117,31 @@ class SegmentIdentifyOperator(BaseOperator):
                     generation=progress.generation,
                 )
                 lines = islice(self._lines(store), done, None)
-                delivery = Delivery(hook, pace, receipt=receipt, on_progress=on_progress)
+                delivery = Delivery(
+                    hook, pace, receipt=receipt, on_progress=on_progress, on_refused=on_refused
+                )
                 delivery.run(messages(lines, shared=manifest.shared, ids=ids))
             finally:
                 outcome = progress.certain(receipt, sending=False)
                 self._push(ti, manifest, outcome)
                 self.log.info("%s", outcome)
+                kept = self._close(rejects)
+                if kept:
+                    self._push(ti, manifest, outcome, rejects=kept)
 
-    def _push(self, ti: Any, manifest: Manifest, receipt: Receipt) -> None:
-        value = {"manifest": manifest.generation, "receipt": receipt.as_dict()}
+    def _push(self, ti: Any, manifest: Manifest, receipt: Receipt, **more: Any) -> None:
+        value = {"manifest": manifest.generation, "receipt": receipt.as_dict(), **more}
         ti.xcom_push(key=RECEIPT_KEY, value=value)
+
+    def _close(self, rejects: RejectWriter | None) -> dict[str, Any] | None:
+        """Write the messages that Segment refused; what has been sent counts whatever happens."""
+        try:
+            return rejects.close() if rejects else None
+        except Exception as error:  # noqa: BLE001 - each kind of storage has errors of its own
+            self.log.warning(
+                "The messages that Segment refused could not be kept (%s).", type(error).__name__
+            )
+            return None
 
     def _lines(self, store: ChunkStore) -> Iterator[Line]:
         first = self.shard["first_chunk"]

@@ -55,7 +55,7 @@ class Seal:
         )
         self._fernet = Fernet(base64.urlsafe_b64encode(derived))
         self.fingerprint = settings.write_key_fingerprint
-        self._conn_id = settings.conn_id
+        self.conn_id = settings.conn_id
 
     def close(self, data: bytes) -> str:
         """Encrypt; the result is ASCII text."""
@@ -71,7 +71,7 @@ class Seal:
         except (InvalidToken, UnicodeEncodeError) as error:
             raise PermanentError(
                 where,
-                should=f"open with the write key of connection {self._conn_id!r}",
+                should=f"open with the write key of connection {self.conn_id!r}",
                 but="it does not; the key was changed, or another one sealed it",
                 do="Use the same segment_conn_id in all tasks, and clear the extract task.",
             ) from error
@@ -87,13 +87,13 @@ class ChunkStore:
 
     def __init__(self, ti: Any, seal: Seal, *, task_id: str, map_index: int = -1) -> None:
         self._ti = ti
-        self._seal = seal
+        self.seal = seal
         self._task_id = task_id
         self._map_index = map_index
 
     def push(self, index: int, chunk: Chunk) -> int:
         """Seal and store one chunk; return the bytes it takes."""
-        sealed = self._seal.close(chunk.data)
+        sealed = self.seal.close(chunk.data)
         value = {
             "format": FORMAT,
             "messages": chunk.messages,
@@ -126,7 +126,7 @@ class ChunkStore:
                 but=f"it is of format {value.get('format')!r}",
                 do=f"Clear the task {self._task_id!r}, so that it writes its chunks again.",
             )
-        data = self._seal.open(value["data"], where=where)
+        data = self.seal.open(value["data"], where=where)
         if chunking.digest(data) != value["digest"]:
             raise PermanentError(
                 where,

@@ -93,7 +93,8 @@ def test_dry_run_sends_nothing() -> None:
 
 def test_as_dict() -> None:
     """The report is plain JSON with both sides' problems."""
-    plain = Report.of(manifest(), [receipt(6, refused=2)]).as_dict()
+    kept = {"path": "file:///r", "rows": 1, "command": "python -m x"}
+    plain = Report.of(manifest(), [receipt(6, refused=2)], rejects=[{}, kept]).as_dict()
     assert json.loads(json.dumps(plain)) == plain
     assert plain == {
         **manifest(),
@@ -101,6 +102,7 @@ def test_as_dict() -> None:
         "refused": 2,
         "unknown": 0,
         "not_sent": 0,
+        "rejects": [kept],
         "problems": [
             {"code": "refused_by_segment", "column": "", "count": 2, "rows": [1, 2]},
             {"code": "array_value", "column": "users.x", "count": 1, "rows": [4]},

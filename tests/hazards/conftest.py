@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import ipaddress
+import logging
 import ssl
 import threading
 import time
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.hazards.flow import Flow, XComs, document
+from tests.hazards.planted import Everything
 from tests.operators.conftest import run_look
 
 __all__ = ["run_look"]
@@ -90,6 +92,33 @@ def answer(sandbox: Any) -> Callable[..., None]:
         )
 
     return arm
+
+
+@pytest.fixture
+def everything(capfd: pytest.CaptureFixture[str]) -> Iterator[Everything]:
+    """Hear every logger at every level, those of the SDKs and of their HTTP library too."""
+    heard = Everything(capfd)
+
+    class Handler(logging.Handler):
+        """Keeps each line, with the traceback that belongs to it."""
+
+        def emit(self, record: logging.LogRecord) -> None:
+            """Keep a line."""
+            heard.lines.append(logging.Formatter().format(record))
+
+    handler = Handler(logging.NOTSET)
+    names = ("", "segment", "looker_sdk", "urllib3", "requests", "airflow", "airflow.task")
+    loggers = [logging.getLogger(name) for name in names]
+    before = [(logger.level, logger.disabled) for logger in loggers]
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.setLevel(1)
+        logger.disabled = False
+    yield heard
+    for logger, (level, disabled) in zip(loggers, before, strict=True):
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        logger.disabled = disabled
 
 
 class Clock:

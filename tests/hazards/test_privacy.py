@@ -7,13 +7,11 @@ exceptions with their chains, XCom, rendered templates, the whole metadata datab
 from __future__ import annotations
 
 import json
-import logging
 import sqlite3
 import threading
 import time
-import traceback
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -24,91 +22,13 @@ from airflow_provider_looker_segment.hooks.segment import SegmentHook
 from airflow_provider_looker_segment.stores.chunks import Seal
 from tests.conftest import HOME
 from tests.hazards.conftest import BATCH, RESULT
-from tests.hazards.flow import Flow, document, row, stopped, succeeded
+from tests.hazards.flow import Flow, document, stopped, succeeded
+from tests.hazards.planted import PLANTED, Everything, assert_private, planted
 from tests.hazards.registry import hazard
 
 Start = Callable[..., Flow]
 
 Answer = Callable[..., None]
-
-PLANTED = {
-    "id": "planted-id-x7",
-    "email": "planted.mail@secret.example",
-    "name": 'Planted O\'Name "Q"',
-    "note": "planted note, 4711-0815",
-}
-
-NEEDLES = ("lanted", "secret.example", "4711-0815", "O'Name", "8054321")
-"""Parts of planted values that no message could hold by chance."""
-
-SECRETS = ("sandbox-write-key", "sandbox-client-secret", "c2FuZGJveC13cml0ZS1rZXk6")
-"""The secrets of the connections; the last one is the key as it travels."""
-
-
-def planted(number: int = 0, **cells: str) -> str:
-    """Write a row whose every value is planted."""
-    said = {name: json.dumps(f"{value} {number}") for name, value in PLANTED.items()}
-    said["email"] = json.dumps(f"{number}{PLANTED['email']}")
-    return row(**{**said, **cells})
-
-
-class Everything:
-    """All that this process says, at every level, as text."""
-
-    def __init__(self, capfd: pytest.CaptureFixture[str]) -> None:
-        self.lines: list[str] = []
-        self._capfd = capfd
-
-    def text(self, *flows: Flow) -> str:
-        """Return what was logged, printed, raised and stored."""
-        output = self._capfd.readouterr()
-        said = [*self.lines, output.out, output.err]
-        for flow in flows:
-            said += [f"{place} {text}" for place, text in flow.xcoms.texts.items()]
-            said += [text for store in flow.stores.values() for text in store.texts.values()]
-            for error in flow.errors.values():
-                said += traceback.format_exception(error)
-                said += [f"{one} {one.args!r}" for one in _chain(error)]
-        return "\n".join(said)
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-@pytest.fixture
-def everything(capfd: pytest.CaptureFixture[str]) -> Iterator[Everything]:
-    """Hear every logger at every level, those of the SDKs and of their HTTP library too."""
-    heard = Everything(capfd)
-
-    class Handler(logging.Handler):
-        """Keeps each line, with the traceback that belongs to it."""
-
-        def emit(self, record: logging.LogRecord) -> None:
-            """Keep a line."""
-            heard.lines.append(logging.Formatter().format(record))
-
-    handler = Handler(logging.NOTSET)
-    names = ("", "segment", "looker_sdk", "urllib3", "requests", "airflow", "airflow.task")
-    loggers = [logging.getLogger(name) for name in names]
-    before = [(logger.level, logger.disabled) for logger in loggers]
-    for logger in loggers:
-        logger.addHandler(handler)
-        logger.setLevel(1)
-        logger.disabled = False
-    yield heard
-    for logger, (level, disabled) in zip(loggers, before, strict=True):
-        logger.removeHandler(handler)
-        logger.setLevel(level)
-        logger.disabled = disabled
-
-
-def assert_private(said: str) -> None:
-    """Nothing planted and no secret is in a text."""
-    found = [needle for needle in (*NEEDLES, *SECRETS) if needle in said]
-    assert [] == [said[max(0, said.index(one) - 300) : said.index(one) + 80] for one in found]
 
 
 def opened(value: dict[str, Any]) -> str:

@@ -12,9 +12,11 @@ from airflow_provider_looker_segment.exceptions import PermanentError
 from airflow_provider_looker_segment.stores.chunks import Seal
 from airflow_provider_looker_segment.stores.rejects import (
     MAX_KEPT,
+    MAX_KEPT_BYTES,
     TIME_TO_LIVE,
     Reject,
     RejectWriter,
+    cells,
     read,
 )
 
@@ -27,7 +29,8 @@ def write(folder: Path, *rejects: Reject, name: str = "run", now: datetime = NOW
     writer = RejectWriter(f"file://{folder}", SEAL, name=name, now=now)
     for reject in rejects:
         writer.add(reject)
-    return writer.close()
+    kept = writer.close()
+    return str(kept["path"]) if kept else None
 
 
 def test_what_is_kept_comes_back(tmp_path: Path) -> None:
@@ -102,3 +105,45 @@ def test_the_number_of_kept_rows_is_bounded(tmp_path: Path) -> None:
         writer.add(Reject(number, "id_missing", "", {}))
 
     assert MAX_KEPT == writer.kept
+
+
+def test_the_size_of_what_is_kept_is_bounded(tmp_path: Path) -> None:
+    """Nor do a few enormous rows."""
+    writer = RejectWriter(f"file://{tmp_path}", SEAL, name="run", now=NOW)
+    for number in range(MAX_KEPT):
+        writer.add(Reject(number, "message_too_large", "", {"users.note": "x" * 40_000}))
+    kept = writer.close()
+
+    assert kept is not None
+    assert 300 <= kept["rows"] < MAX_KEPT
+    assert (tmp_path / "run.rejects").stat().st_size < 3 * MAX_KEPT_BYTES
+
+
+def test_a_try_that_goes_on_keeps_what_the_one_before_wrote(tmp_path: Path) -> None:
+    """What Segment refused is not sent again, so it would be lost."""
+    write(tmp_path, Reject(1, "refused_by_segment", "", {}))
+    writer = RejectWriter(f"file://{tmp_path}", SEAL, name="run", now=NOW, resumes=True)
+    writer.add(Reject(7, "refused_by_segment", "", {}))
+    kept = writer.close()
+
+    assert kept is not None
+    assert [1, 7] == [reject.row_number for reject in read(kept["path"], SEAL, now=NOW)]
+
+
+def test_a_retry_that_rejects_nothing_leaves_nothing(tmp_path: Path) -> None:
+    """What an earlier try wrote is not taken for this one's."""
+    write(tmp_path, Reject(1, "id_missing", "", {}))
+
+    assert write(tmp_path) is None
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_cells_are_kept_without_their_decoration() -> None:
+    """Values stay, by column and pivot; links, rendered texts and markup go."""
+    row = {
+        "users.id": {"value": None, "rendered": "∅", "links": [{"url": "https://…"}]},
+        "orders.count": {"a|FIELD|b": {"value": 2, "html": "<b>2</b>"}, "$$$_row_total_$$$": {}},
+    }
+
+    expected = {"users.id": None, "orders.count": {"a|FIELD|b": 2, "$$$_row_total_$$$": {}}}
+    assert expected == cells(row)

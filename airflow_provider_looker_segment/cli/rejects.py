@@ -1,0 +1,39 @@
+"""The command about rejected rows: what a run left out, and why.
+
+The path that a report shows enters; each row leaves as one line of JSON, its values masked unless
+they were asked for.
+"""
+
+# ruff: noqa: T201 - printing is what a command is for
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from datetime import UTC, datetime
+
+from airflow_provider_looker_segment.cli.shell import connections
+from airflow_provider_looker_segment.connections import SegmentSettings
+from airflow_provider_looker_segment.core.manifest import masked
+from airflow_provider_looker_segment.stores.chunks import Seal
+from airflow_provider_looker_segment.stores.rejects import read
+
+
+def show(options: argparse.Namespace) -> int:
+    """Print the rows and messages that a task left out."""
+    shown = 0
+    with connections(options.segment_conn_id):
+        seal = Seal(SegmentSettings.read(options.segment_conn_id))
+        for reject in read(options.path, seal, now=datetime.now(UTC)):
+            if options.code not in (None, reject.code):
+                continue
+            shown += 1
+            content = reject.content if options.show_values else masked(reject.content)
+            line = {"row": reject.row_number, "code": reject.code, "column": reject.column}
+            text = json.dumps({**line, "content": content}, ensure_ascii=False)
+            # Half a character may be why a row was left out.
+            print(text.encode("utf-8", "backslashreplace").decode("utf-8"))
+    hint = "" if options.show_values else " Values are masked; --show-values shows them."
+    print(f"Rows shown: {shown:,}.{hint}", file=sys.stderr)
+    return 0 if shown else 1
