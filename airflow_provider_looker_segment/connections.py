@@ -24,6 +24,15 @@ SEGMENT_HOSTS = {"us": "https://api.segment.io", "eu": "https://events.eu1.segme
 Source: https://segment.com/docs/guides/regional-segment/
 """
 
+SEGMENT_APPS = {"us": "https://app.segment.com", "eu": "https://eu1.app.segment.com"}
+"""Where people look at a workspace, by region."""
+
+OAUTH_SERVERS = {"us": "https://oauth2.segment.io", "eu": "https://oauth2.eu1.segmentapis.com"}
+"""Who gives OAuth tokens for the Tracking API, by region.
+
+Source: https://segment.com/docs/connections/oauth/
+"""
+
 _TRUE = frozenset({"1", "on", "t", "true", "y", "yes"})
 _FALSE = frozenset({"", "0", "f", "false", "n", "no", "off"})
 
@@ -35,6 +44,7 @@ class LookerSettings:
     :param base_url: scheme, host and port, without a path.
     :param timeout_s: seconds to wait for a connection, the first byte, or the next piece.
     :param ca_bundle: path of a file with certificate authorities; empty for the usual ones.
+    :param sudo_user_id: the Looker user to act as; empty for the API key's own user.
     """
 
     conn_id: str
@@ -44,6 +54,7 @@ class LookerSettings:
     verify_ssl: bool = True
     ca_bundle: str = ""
     timeout_s: float = 600.0
+    sudo_user_id: str = ""
 
     @classmethod
     def read(cls, conn_id: str) -> LookerSettings:
@@ -77,7 +88,24 @@ class LookerSettings:
             verify_ssl=truth(verify, where=f"{where}, extra `verify_ssl`"),
             ca_bundle=ca_bundle,
             timeout_s=_seconds(extra.get("timeout", 600), where=where),
+            sudo_user_id=_user_id(extra.get("sudo_user_id"), where=where),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentOauth:
+    """How to get a token for the Tracking API, in addition to the write key.
+
+    :param client_id: of the OAuth application.
+    :param key_id: of the public key that Segment holds.
+    :param private_key: PEM, RSA.
+    :param server: scheme and host that gives tokens.
+    """
+
+    client_id: str
+    key_id: str
+    private_key: str = field(repr=False)
+    server: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +113,12 @@ class SegmentSettings:
     """How to reach one Segment source.
 
     :param host: scheme and host of the Tracking API.
+    :param region: of the workspace, ``us`` or ``eu``.
     :param send: false makes every run a dry run.
     :param ca_bundle: path of a file with certificate authorities; empty for the usual ones.
+    :param workspace: the workspace's slug, for links; empty when nobody said it.
+    :param source: the source's slug, for links and lineage; empty when nobody said it.
+    :param oauth: how to get a token; ``None`` where the write key suffices.
     """
 
     conn_id: str
@@ -95,6 +127,10 @@ class SegmentSettings:
     send: bool = True
     timeout_s: float = 30.0
     ca_bundle: str = ""
+    region: str = "us"
+    workspace: str = ""
+    source: str = ""
+    oauth: SegmentOauth | None = None
 
     @classmethod
     def read(cls, conn_id: str) -> SegmentSettings:
@@ -128,7 +164,16 @@ class SegmentSettings:
             send=truth(extra.get("send", True), where=f"{where}, extra `send`"),
             timeout_s=_seconds(extra.get("timeout", 30), where=where),
             ca_bundle=str(extra.get("ca_bundle") or ""),
+            region=region,
+            workspace=_slug(extra, "workspace"),
+            source=_slug(extra, "source"),
+            oauth=_oauth(extra, region=region, where=where),
         )
+
+    @property
+    def has_own_host(self) -> bool:
+        """Whether messages go to a host that is not one of Segment's."""
+        return self.host not in SEGMENT_HOSTS.values()
 
     @property
     def write_key_fingerprint(self) -> str:
@@ -188,6 +233,39 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _user_id(said: Any, *, where: str) -> str:
+    text = "" if said is None else str(said).strip()
+    if text and not text.isdecimal():
+        raise PermanentError(
+            f"{where}, extra `sudo_user_id`:",
+            should="be the number of a Looker user",
+            but="it is not a number",
+            do="Take it from the address of the user's page in Looker, or leave it empty.",
+        )
+    return text
+
+
+def _slug(extra: dict[str, Any], name: str) -> str:
+    return str(extra.get(name) or "").strip().strip("/")
+
+
+def _oauth(extra: dict[str, Any], *, region: str, where: str) -> SegmentOauth | None:
+    names = ("oauth_client_id", "oauth_key_id", "oauth_private_key")
+    client_id, key_id, private_key = (str(extra.get(name) or "").strip() for name in names)
+    if not (client_id or key_id or private_key):
+        return None
+    for name, value in zip(names, (client_id, key_id, private_key), strict=True):
+        if not value:
+            raise _missing(
+                where, f"extra `{name}`, as the other OAuth fields are filled in", "Segment"
+            )
+    mask_secret(private_key)
+    server = _url(str(extra.get("oauth_server") or OAUTH_SERVERS[region]), None)
+    _refuse_clear_text(f"{where}, extra `oauth_server`", server, extra)
+    # A form of one line, and JSON written by hand, keep line breaks as two characters.
+    return SegmentOauth(client_id, key_id, private_key.replace("\\n", "\n"), server)
 
 
 def _seconds(said: Any, *, where: str) -> float:

@@ -8,8 +8,7 @@ A batch counts as accepted only when Segment itself said so; a 200 means queued,
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -19,16 +18,18 @@ import requests
 from airflow.sdk import BaseHook
 from requests.adapters import HTTPAdapter
 
-from airflow_provider_looker_segment.connections import SEGMENT_HOSTS, SegmentSettings
+from airflow_provider_looker_segment.connections import SegmentSettings
 from airflow_provider_looker_segment.core.retry_after import retry_after_s
 from airflow_provider_looker_segment.exceptions import PermanentError, TransientError
+from airflow_provider_looker_segment.hooks.segment_check import looked_up
+from airflow_provider_looker_segment.hooks.segment_oauth import SegmentToken
 from airflow_provider_looker_segment.hooks.tls import FixedTrust
 
 Kind = Literal["accepted", "bad_content", "too_large", "wait", "stop"]
 
 _WAIT_STATUSES = frozenset({408, 410, 429, 460})
+_TOKEN_STATUSES = frozenset({401, 403, 511})
 _STOP_STATUSES = frozenset({501, 505, 511})
-_CDN = "https://cdn.segment.com"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +41,14 @@ class Answer:
     :param said: the answer in words, without anything that was sent.
     :param retry_after_s: seconds Segment asked to wait, if it did.
     :param maybe_accepted: the messages may have arrived although no answer says so.
+    :param wants_token: whoever sent them was not believed; nothing was taken.
     """
 
     kind: Kind
     said: str = ""
     retry_after_s: float | None = None
     maybe_accepted: bool = False
+    wants_token: bool = False
 
 
 class SegmentHook(BaseHook):
@@ -81,17 +84,32 @@ class SegmentHook(BaseHook):
         session.mount("https://", FixedTrust(verify=bundle) if bundle else HTTPAdapter())
         return request
 
+    @cached_property
+    def _token(self) -> SegmentToken | None:
+        return SegmentToken(self.settings) if self.settings.oauth else None
+
     def post(self, batch: Sequence[dict[str, Any]]) -> Answer:
         """Send one batch and tell what Segment answered.
 
         :param batch: complete messages, at most 2,500 and 475,000 bytes with the envelope.
+        :raises PermanentError: when the OAuth server refuses a token.
+        :raises TransientError: when it cannot give one now.
         """
+        answer = self._posted(batch)
+        if answer.wants_token and self._token is not None:
+            # It may have ended, or been withdrawn, while it was still good by its own word.
+            self._token.clear_token()
+            answer = self._posted(batch)
+        return answer
+
+    def _posted(self, batch: Sequence[dict[str, Any]]) -> Answer:
         settings = self.settings
         try:
             response = self._client.post(
                 settings.write_key,
                 host=settings.host,
                 timeout=settings.timeout_s,
+                oauth_manager=self._token,
                 batch=list(batch),
             )
         except self._client.APIError as error:
@@ -108,31 +126,14 @@ class SegmentHook(BaseHook):
         return _judged(response)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Look the write key up in Segment's settings, for the connection form's test button.
-
-        Nothing is sent: Segment answers 200 to any key, so that sending would prove nothing.
-        """
+        """Look the write key up and ask for a token, for the connection form's test button."""
         try:
             settings = self.settings
-        except PermanentError as error:
+            token = "" if self._token is None else self._token.get_token()
+        except (PermanentError, TransientError) as error:
             return False, str(error)
-        url = _CDN if settings.host == SEGMENT_HOSTS["us"] else settings.host
-        try:
-            with _key_unlogged(settings.write_key):
-                found = requests.get(
-                    f"{url}/v1/projects/{settings.write_key}/settings",
-                    timeout=settings.timeout_s,
-                    verify=settings.ca_bundle or True,
-                    allow_redirects=False,
-                )
-        except requests.RequestException as error:
-            return True, f"Could not confirm the write key: {_network(error)}."
-        if found.status_code == 200:
-            return True, f"Segment knows this write key ({settings.host})."
-        return True, (
-            f"Could not confirm the write key: the settings look-up answered {found.status_code}. "
-            "Segment accepts messages for unknown keys too; check the source's debugger."
-        )
+        said = looked_up(settings)
+        return True, f"The OAuth server gave a token. {said}" if token else said
 
 
 def stopped(answer: Answer, settings: SegmentSettings) -> PermanentError:
@@ -188,7 +189,7 @@ def _refused(response: requests.Response | None) -> Answer:
         return Answer("wait", said, retry_after_s=delay_s, maybe_accepted=status != 429)
     if 300 <= status < 400:
         return Answer("stop", f"{said}, a redirect to another address")
-    return Answer("stop", said)
+    return Answer("stop", said, wants_token=status in _TOKEN_STATUSES)
 
 
 def _never_connected(error: requests.RequestException) -> bool:
@@ -203,21 +204,6 @@ def _never_connected(error: requests.RequestException) -> bool:
 def _network(error: requests.RequestException) -> str:
     # The library's own text would quote the address, and with it the write key.
     return f"the network failed ({type(error).__name__})"
-
-
-@contextmanager
-def _key_unlogged(write_key: str) -> Iterator[None]:
-    """Keep an address that holds the write key out of the HTTP library's debug lines."""
-    logger = logging.getLogger("urllib3.connectionpool")
-
-    def hidden(record: logging.LogRecord) -> bool:
-        return write_key not in record.getMessage()
-
-    logger.addFilter(hidden)
-    try:
-        yield
-    finally:
-        logger.removeFilter(hidden)
 
 
 def _above_debug(record: logging.LogRecord) -> bool:

@@ -132,8 +132,63 @@ def test_the_connection_test_says_who_signed_in(hook: LookerHook, sandbox: Any) 
     """Whoever fills in the form sees the user and the release, and is signed out again."""
     ok, said = hook.test_connection()
 
-    assert (True, "Signed in to Looker 26.22.1 as Sandbox User (user 1).") == (ok, said)
+    assert ok
+    assert said.startswith(
+        "Signed in to Looker 26.22.1 as Sandbox User (user 1). It may run Looks."
+    )
     assert 1 == len(asked(sandbox, "DELETE", "/logout"))
+
+
+def test_the_connection_test_needs_a_look_to_run(hook: LookerHook, sandbox: Any) -> None:
+    """A user who sees no Look can send none, whatever the sign-in says."""
+    sandbox.looker_faults.add(
+        "status", status=200, body="[]", path="/looks/search$", content_type="application/json"
+    )
+
+    ok, said = hook.test_connection()
+
+    assert not ok
+    assert "Signed in to Looker" in said
+    assert "sees no Look" in said
+
+
+def test_the_connection_test_asks_for_the_right_to_run(hook: LookerHook, sandbox: Any) -> None:
+    """A user who sees Looks and may run none is told which rights are missing."""
+    looks = json.dumps([{"id": "42", "can": {"run": False, "show": True}}])
+    sandbox.looker_faults.add(
+        "status", status=200, body=looks, path="/looks/search$", content_type="application/json"
+    )
+
+    ok, said = hook.test_connection()
+
+    assert not ok
+    assert "access_data" in said
+
+
+def test_the_connection_test_says_what_it_could_not_find_out(
+    hook: LookerHook, sandbox: Any
+) -> None:
+    """A list of Looks that Looker does not give proves nothing, neither good nor bad."""
+    fault(sandbox, 404, NOT_FOUND, "/looks/search$")
+
+    ok, said = hook.test_connection()
+
+    assert ok
+    assert "Could not confirm that it may run Looks" in said
+
+
+def test_a_hook_acts_as_another_user(monkeypatch: pytest.MonkeyPatch, sandbox: Any) -> None:
+    """With ``sudo_user_id`` every call has that user's rights, and both sign-ins are ended."""
+    said = json.loads(sandbox.connections()["AIRFLOW_CONN_LOOKER_DEFAULT"])
+    said["extra"] = {"sudo_user_id": 7}
+    monkeypatch.setenv("AIRFLOW_CONN_LOOKER_DEFAULT", json.dumps(said))
+
+    ok, message = LookerHook().test_connection()
+
+    assert ok
+    assert "as User 7 (user 7)" in message
+    assert 1 == len(asked(sandbox, "POST", "/login/7"))
+    assert 2 == len(asked(sandbox, "DELETE", "/logout"))
 
 
 def test_the_connection_test_says_what_is_wrong(

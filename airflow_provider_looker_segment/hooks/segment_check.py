@@ -1,0 +1,67 @@
+"""What "Test connection" proves about a Segment connection.
+
+Settings enter, a sentence leaves. Nothing is sent: Segment answers 200 to any key, so that sending
+would prove nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import requests
+
+from airflow_provider_looker_segment.connections import SegmentSettings
+
+_CDN = "https://cdn.segment.com"
+_UNPROVED = (
+    "That messages arrive, no test can prove, as Segment answers alike to keys that it does not "
+    "know: do one run, then look at the source's debugger."
+)
+
+
+def looked_up(settings: SegmentSettings) -> str:
+    """Look the write key up in Segment's settings, and say what that proves."""
+    found = _found(settings)
+    off = "" if settings.send else " `send` is off: every run with this connection is a dry run."
+    return f"{found} {_UNPROVED}{off}"
+
+
+def _found(settings: SegmentSettings) -> str:
+    if settings.region == "eu" and not settings.has_own_host:
+        return (
+            "Could not confirm the write key: Segment's look-up is for US workspaces. The calls go "
+            f"to {settings.host}; the key must be that of an HTTP API source, because the Looker "
+            "source type exists in US workspaces only."
+        )
+    url = settings.host if settings.has_own_host else _CDN
+    try:
+        with _key_unlogged(settings.write_key):
+            found = requests.get(
+                f"{url}/v1/projects/{settings.write_key}/settings",
+                timeout=settings.timeout_s,
+                verify=settings.ca_bundle or True,
+                allow_redirects=False,
+            )
+    except requests.RequestException as error:
+        # The library's own text would quote the address, and with it the write key.
+        return f"Could not confirm the write key: the network failed ({type(error).__name__})."
+    if found.status_code == 200:
+        return f"Segment knows this write key ({settings.host}, region {settings.region})."
+    return f"Could not confirm the write key: the settings look-up answered {found.status_code}."
+
+
+@contextmanager
+def _key_unlogged(write_key: str) -> Iterator[None]:
+    """Keep an address that holds the write key out of the HTTP library's debug lines."""
+    logger = logging.getLogger("urllib3.connectionpool")
+
+    def hidden(record: logging.LogRecord) -> bool:
+        return write_key not in record.getMessage()
+
+    logger.addFilter(hidden)
+    try:
+        yield
+    finally:
+        logger.removeFilter(hidden)

@@ -1,0 +1,145 @@
+"""Tokens of the Tracking API, for sources that want OAuth in addition to the write key.
+
+Settings enter, a token leaves, renewed when it is about to end. Segment's own client renews tokens
+in threads that wait without end for some answers; here a token is there or an error says why.
+Source: https://segment.com/docs/connections/oauth/
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+import requests
+
+from airflow_provider_looker_segment.connections import SegmentSettings
+from airflow_provider_looker_segment.core.retry_after import retry_after_s
+from airflow_provider_looker_segment.exceptions import PermanentError, TransientError
+
+_SCOPE = "tracking_api:write"
+_ASSERTION_S = 55
+"""Seconds that a signed question is good for; Segment refuses 60 and more."""
+
+_SPARE_S = 30.0
+"""Seconds before its end from which a token is not used any more."""
+
+
+class SegmentToken:
+    """One token, in the shape that Segment's client asks for it.
+
+    :param settings: of a connection that has ``oauth``.
+    """
+
+    def __init__(self, settings: SegmentSettings) -> None:
+        self._settings = settings
+        self._token = ""
+        self._good_until = 0.0
+
+    def get_token(self) -> str:
+        """Return a token that is good for some seconds at least.
+
+        :raises PermanentError: when the server refuses, or the private key is none.
+        :raises TransientError: when it cannot answer now.
+        """
+        if not self._token or time.monotonic() > self._good_until:
+            self._renew()
+        return self._token
+
+    def clear_token(self) -> None:
+        """Forget the token, as Segment did not want it."""
+        self._token = ""
+
+    def _renew(self) -> None:
+        oauth = self._settings.oauth
+        assert oauth is not None
+        asked_at = time.monotonic()
+        try:
+            # The body and the server's answer are secrets: neither may be logged or quoted.
+            answer = requests.post(
+                f"{oauth.server}/token",
+                data={
+                    "grant_type": "client_credentials",
+                    "client_assertion_type": (
+                        "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+                    ),
+                    "client_assertion": self._assertion(),
+                    "scope": _SCOPE,
+                },
+                timeout=self._settings.timeout_s,
+                verify=self._settings.ca_bundle or True,
+                allow_redirects=False,
+            )
+        except requests.RequestException as error:
+            raise self._later(f"the network failed ({type(error).__name__})") from None
+        if answer.status_code in (408, 429) or answer.status_code >= 500:
+            delay_s = retry_after_s(answer.headers, now=datetime.now(UTC))
+            raise self._later(f"it answered {answer.status_code}", retry_after_s=delay_s)
+        said = _json(answer)
+        if answer.status_code != 200 or not isinstance(said.get("access_token"), str):
+            raise self._refused(f"it answered {answer.status_code} without a token")
+        seconds = said.get("expires_in")
+        self._token = said["access_token"]
+        self._good_until = (
+            asked_at + (float(seconds) if isinstance(seconds, int) else 60) - _SPARE_S
+        )
+
+    def _assertion(self) -> str:
+        """Sign who is asking."""
+        import jwt  # noqa: PLC0415 - Segment's client brings it; only OAuth needs it
+
+        oauth = self._settings.oauth
+        assert oauth is not None
+        now = int(time.time())
+        claims = {
+            "iss": oauth.client_id,
+            "sub": oauth.client_id,
+            "aud": oauth.server,
+            "iat": now - 5,
+            "exp": now - 5 + _ASSERTION_S,
+            "jti": str(uuid.uuid4()),
+        }
+        try:
+            return jwt.encode(
+                claims, oauth.private_key, algorithm="RS256", headers={"kid": oauth.key_id}
+            )
+        except (ValueError, TypeError, jwt.PyJWTError) as error:
+            # The library's own text may quote the key.
+            raise PermanentError(
+                f"Connection {self._settings.conn_id!r}, extra `oauth_private_key`:",
+                should="be an RSA key in PEM",
+                but=f"it is not ({type(error).__name__})",
+                do="Paste the whole file, from its BEGIN line to its END line.",
+            ) from None
+
+    def _later(self, but: str, *, retry_after_s: float | None = None) -> TransientError:
+        return TransientError(
+            self._where,
+            should="give a token",
+            but=but,
+            do="A retry asks again; nothing was sent without one.",
+            retry_after_s=retry_after_s,
+        )
+
+    def _refused(self, but: str) -> PermanentError:
+        return PermanentError(
+            self._where,
+            should="give a token",
+            but=but,
+            do=f"Check the OAuth fields of connection {self._settings.conn_id!r} against the OAuth "
+            "application in Segment.",
+        )
+
+    @property
+    def _where(self) -> str:
+        oauth = self._settings.oauth
+        return f"Segment's OAuth server ({oauth.server if oauth else ''}):"
+
+
+def _json(answer: requests.Response) -> dict[str, Any]:
+    try:
+        said = answer.json()
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
