@@ -9,7 +9,7 @@ CONSTRAINTS_3.1 = constraints-3.1.txt
 CONSTRAINTS = $(CONSTRAINTS_$(AIRFLOW))
 ENVIRONMENT = .venv/airflow-$(AIRFLOW)
 PY = $(ENVIRONMENT)/bin/python
-SOURCES = airflow_provider_looker_segment dags tests docs .ci
+SOURCES = airflow_provider_looker_segment dags tests docs benchmarks .ci
 # The stamp carries the folder's name: a moved or copied checkout makes its own environments.
 STAMP := ready-$(shell pwd | cksum | tr ' ' '-')
 READY = $(ENVIRONMENT)/$(STAMP)
@@ -27,14 +27,14 @@ export AIRFLOW_HOME := $(CURDIR)/.venv/airflow-home
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport CONDA_PREFIX PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
-.PHONY: help demo ui sandbox test test-all fuzz lint types docs wheel constraints clean
+.PHONY: help demo ui sandbox test test-all fuzz bench lint types docs wheel constraints clean
 .DEFAULT_GOAL := help
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1	/p' Makefile | awk -F'\t' '{ printf "make %-12s %s\n", $$1, $$2 }'
 	@echo
 	@echo 'AIRFLOW=3.1 chooses the oldest supported Airflow, PYTHON=... an interpreter,'
-	@echo 'ARGS="..." adds arguments to pytest (test, test-all), the sandbox or the UI.'
+	@echo 'ARGS="..." adds arguments to pytest (test, test-all), bench, the sandbox or the UI.'
 
 demo: .venv/airflow-3.3/$(STAMP) ## send a Look to Segment through a real Airflow, between local stand-ins
 	@.venv/airflow-3.3/bin/python -m airflow_provider_looker_segment.sandbox.demo
@@ -53,6 +53,9 @@ test-all: $(READY) ## run the whole test-suite
 
 fuzz: $(READY) ## fuzz the parser of Looker's results for a minute
 	$(PY) -m tests.fuzz_rows $(ARGS)
+
+bench: $(READY) ## measure what it costs beside what a user would use instead; ARGS=--full for all sizes
+	$(PY) -m benchmarks $(ARGS)
 
 lint: $(READY) ## check style, spelling, docstrings and data files
 	$(PY) -m ruff check $(SOURCES)
@@ -77,8 +80,8 @@ constraints: .venv/airflow-3.3/$(STAMP) ## pin again what setup.cfg asks for; ex
 	@sh .ci/pin constraints-3.1.txt 3.1
 
 clean: ## remove everything that make has made
-	rm -rf .venv .demo .ui build dist docs/_build *.egg-info .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	find airflow_provider_looker_segment dags tests docs -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf .venv .demo .ui benchmarks/results build dist docs/_build *.egg-info .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find airflow_provider_looker_segment dags tests docs benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/airflow-3.3/$(STAMP): setup.cfg $(CONSTRAINTS_3.3)
 	@PYTHON="$(PYTHON)" sh .ci/environment .venv/airflow-3.3 $(CONSTRAINTS_3.3) $@

@@ -1,0 +1,75 @@
+"""What this provider costs beside what a user would use instead: ``make bench``.
+
+Prints tables, and writes every figure into ``benchmarks/results/`` as JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from benchmarks import extract, identify
+from benchmarks.measure import machine
+
+RESULTS = Path(__file__).parent / "results"
+QUICK = ([20_000], 3)
+FULL = ([10_000, 100_000, 1_000_000], 3)
+
+
+def bench_extract(sizes: list[int], turns: int) -> tuple[Any, str]:
+    """Measure extract."""
+    extract.check()
+    results = [extract.measure(rows, turns) for rows in sizes]
+    return results, "\n\n".join(map(extract.as_table, results))
+
+
+def bench_identify(sizes: list[int], turns: int) -> tuple[Any, str]:
+    """Measure identify, at full speed."""
+    identify.check()
+    results = [identify.measure(rows, turns) for rows in sizes]
+    return results, "\n\n".join(map(identify.as_table, results))
+
+
+def bench_throttle(_: list[int], __: int) -> tuple[Any, str]:
+    """Measure identify at the rate that Segment allows."""
+    results = [identify.measure_throttled(shards) for shards in (1, 4)]
+    return results, identify.as_throttled_table(results)
+
+
+PARTS: dict[str, Callable[[list[int], int], tuple[Any, str]]] = {
+    "extract": bench_extract,
+    "identify": bench_identify,
+    "throttle": bench_throttle,
+}
+
+
+def main() -> None:
+    """Read what is asked for from the command line, measure it and tell."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument(
+        "parts", nargs="*", metavar="part", help=f"of {', '.join(PARTS)}; all by default"
+    )
+    parser.add_argument("--full", action="store_true", help="10,000, 100,000 and 1,000,000 rows")
+    parser.add_argument("--rows", type=int, action="append", help="another size; may be repeated")
+    parser.add_argument("--turns", type=int, help="how often each way is measured")
+    chosen = parser.parse_args()
+    sizes, turns = FULL if chosen.full else QUICK
+    sizes, turns = chosen.rows or sizes, chosen.turns or turns
+    began = datetime.now(UTC)
+    found: dict[str, Any] = {"began": began.isoformat(), "machine": machine()}
+    print(" · ".join(f"{key} {value}" for key, value in found["machine"].items()), flush=True)
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{began:%Y-%m-%dT%H%M%S}.json"
+    for part in chosen.parts or PARTS:
+        found[part], text = PARTS[part](sizes, turns)
+        print(f"\n{text}", flush=True)
+        path.write_text(json.dumps(found, indent=1))
+    print(f"\n{path.relative_to(Path.cwd())}")
+
+
+if __name__ == "__main__":
+    main()

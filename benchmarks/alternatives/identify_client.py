@@ -1,0 +1,16 @@
+"""Alternative (a) to identify: Segment's own client as its documentation shows it."""
+
+import json
+from pathlib import Path
+
+from segment.analytics import Client
+
+
+def identify(messages: Path, write_key: str, host: str) -> None:
+    """Send a file of messages, one JSON object per line."""
+    client = Client(write_key, host=host)
+    with messages.open() as lines:
+        for line in lines:
+            message = json.loads(line)
+            client.identify(message["userId"], message["traits"])
+    client.flush()

@@ -1,0 +1,46 @@
+"""What the benchmarks compare does the same work, and what they compare with stays short."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks import extract, identify
+
+ALTERNATIVES = Path(extract.__file__).parent / "alternatives"
+
+
+def test_alternatives_are_what_somebody_would_write() -> None:
+    """Each of them has at most 20 lines."""
+    lines = {
+        path.name: len(path.read_text("utf-8").splitlines())
+        for path in ALTERNATIVES.iterdir()
+        if path.is_file()
+    }
+
+    assert 4 == len(lines)
+    assert max(lines.values()) <= 20, lines
+
+
+@pytest.mark.slow
+def test_extract_and_its_alternatives_agree_row_by_row() -> None:
+    """Every way to extract makes the same of each row."""
+    extract.check()
+
+
+@pytest.mark.slow
+def test_identify_and_its_alternatives_agree_row_by_row() -> None:
+    """Every way to identify sends the same about each user."""
+    identify.check()
+
+
+@pytest.mark.parametrize(
+    ("moments", "most"),
+    [([0.0, 0.5, 1.0, 1.5], 1_000), ([0.0, 0.5, 0.999, 1.5], 1_500), ([0.0], 500)],
+)
+def test_any_second_is_watched(moments: list[float], most: int) -> None:
+    """A span of a second holds its beginning, but not its end."""
+    arrivals = [(moment, 500) for moment in moments]
+
+    assert most == identify.most_in_a_second(arrivals)
