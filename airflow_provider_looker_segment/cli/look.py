@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TextIO
 
 from airflow_provider_looker_segment import __version__
 from airflow_provider_looker_segment.cli.shell import connections
@@ -62,7 +62,7 @@ def check(options: argparse.Namespace) -> int:
 def preview(options: argparse.Namespace) -> int:
     """Print the first messages of a Look."""
     row_limit = arguments.row_limit(options.rows)
-    now = datetime.now(UTC)
+    now, out = datetime.now(UTC), sys.stdout
     with _hook(options) as hook, SeenUsers() as seen:
         planned = _planned(hook, options)
         chosen = bool(options.destinations or options.only)
@@ -77,7 +77,7 @@ def preview(options: argparse.Namespace) -> int:
             rows = RowStream(answer.pieces, look=where, content_type=answer.content_type)
             for line in preparation.lines(rows):
                 body = json.loads(line.body)
-                _show(shared, body if options.show_values else masked(body))
+                _show(shared, body if options.show_values else masked(body), out)
     _remark(preparation, where=where, is_masked=not options.show_values)
     return 0 if preparation.tally.messages else 1
 
@@ -134,10 +134,10 @@ def _warn(impossible: list[str]) -> None:
         print(f"A run would stop before its query: {sentence}", file=sys.stderr)
 
 
-def _show(shared: dict[str, Any], body: dict[str, Any]) -> None:
+def _show(shared: dict[str, Any], body: dict[str, Any], out: TextIO) -> None:
     message = complete(shared, body, "")
     del message["messageId"]
-    print(json.dumps(message, indent=2, ensure_ascii=False))
+    print(json.dumps(message, indent=2, ensure_ascii=False), file=out)
 
 
 def _remark(preparation: Preparation, *, where: str, is_masked: bool) -> None:

@@ -23,6 +23,7 @@ from airflow_provider_looker_segment.stores.rejects import read
 def show(options: argparse.Namespace) -> int:
     """Print the rows and messages that a task left out."""
     shown = 0
+    out = sys.stdout
     with connections(options.segment_conn_id):
         seal = Seal(SegmentSettings.read(options.segment_conn_id))
         for reject in read(options.path, seal, now=datetime.now(UTC)):
@@ -33,7 +34,7 @@ def show(options: argparse.Namespace) -> int:
             line = {"row": reject.row_number, "code": reject.code, "column": reject.column}
             text = json.dumps({**line, "content": content}, ensure_ascii=False)
             # Half a character may be why a row was left out.
-            print(text.encode("utf-8", "backslashreplace").decode("utf-8"))
+            print(text.encode("utf-8", "backslashreplace").decode("utf-8"), file=out)
     hint = "" if options.show_values else " Values are masked; --show-values shows them."
     print(f"Rows shown: {shown:,}.{hint}", file=sys.stderr)
     return 0 if shown else 1

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
@@ -25,6 +26,9 @@ Source: https://github.com/apache/airflow/blob/main/airflow-core/src/airflow/cli
 def connections(conn_id: str) -> Iterator[None]:
     """Find connections where ``airflow connections`` does, and keep the log out of the answer.
 
+    Inside the block the output stream is the error stream: Airflow 3.1 warns on the former, of
+    its own start and of connection types with an underscore. Keep ``sys.stdout`` from before.
+
     :param conn_id: the connection that will be asked for.
     :raises PermanentError: when there is no such connection.
     """
@@ -32,7 +36,8 @@ def connections(conn_id: str) -> Iterator[None]:
     os.environ[_ROLE] = "server"
     logging.disable(logging.INFO)
     try:
-        yield
+        with redirect_stdout(sys.stderr):
+            yield
     except AirflowNotFoundException as error:
         raise PermanentError(
             f"Connection {conn_id!r}",

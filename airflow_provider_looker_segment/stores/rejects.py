@@ -88,7 +88,7 @@ class RejectWriter:
         if not folder:
             return None
         try:
-            ObjectStoragePath(folder)
+            _ = ObjectStoragePath(folder).fs
         except (ValueError, ImportError) as error:
             raise PermanentError(
                 "Argument `rejects`:",
