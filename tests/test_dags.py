@@ -52,8 +52,8 @@ def test_the_form_decides(sandbox: Any, airflow_db: None) -> None:
     """What the form says reaches the run, although templates render it to text."""
     conf = {
         "look_id": "47",
-        "destinations": ["zendesk", "Customer.io"],
-        "filters": {"users.country": "-EMPTY"},
+        "destinations": ["zendesk", "customer.io"],
+        "filters": ["users.country: -EMPTY"],
         "row_limit": "all",
         "dry_run": True,
     }
@@ -66,7 +66,15 @@ def test_the_form_decides(sandbox: Any, airflow_db: None) -> None:
 
 
 @pytest.mark.parametrize(
-    "conf", [{"look_id": "not a number"}, {"dry_run": "perhaps"}, {"row_limit": "many"}]
+    "conf",
+    [
+        {"look_id": "not a number"},
+        {"dry_run": "perhaps"},
+        {"row_limit": "many"},
+        {"destinations": ["a tool that nobody knows"]},
+        {"filters": ["no expression"]},
+        {"only": "perhaps"},
+    ],
 )
 def test_the_form_refuses_wrong_input(sandbox: Any, airflow_db: None, conf: dict[str, Any]) -> None:
     """Typed params stop a run before its first task."""

@@ -1,0 +1,100 @@
+"""The form behind "Trigger": a DAG's params for whoever runs a Look by hand.
+
+Defaults enter, Airflow's params leave, and the templates that hand what was filled in to
+:func:`look_to_segment`. What the form refuses, the operators refuse again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+
+from airflow.sdk import Param
+
+from airflow_provider_looker_segment.core.catalogue import Destination, load_catalogue
+
+FORM_CHOICES: Mapping[str, str] = MappingProxyType(
+    {
+        name: f"{{{{ params.{name} }}}}"
+        for name in ("look_id", "destinations", "dry_run", "filters", "row_limit", "only")
+    }
+)
+"""What :func:`look_to_segment` takes from the form: ``look_to_segment(**FORM_CHOICES)``."""
+
+
+def trigger_form(
+    look_id: str | int,
+    *,
+    destinations: Iterable[str] = (),
+    filters: Iterable[str] = (),
+    row_limit: str | int | None = None,
+    only: bool = False,
+    dry_run: bool = False,
+) -> dict[str, Param]:
+    """Return the params of a DAG that runs a Look, with a sentence for each.
+
+    The arguments are what the form shows at first, and what scheduled runs use.
+
+    :param destinations: slugs of the catalogue, such as ``"braze"``.
+    :param filters: lines such as ``"users.country: Germany"``.
+    :raises PermanentError: when a destination is unknown.
+    """
+    catalogue = load_catalogue()
+    names = sorted(catalogue.destinations, key=lambda one: one.name.casefold())
+    slugs = [one.slug for one in names]
+    return {
+        "look_id": Param(
+            str(look_id),
+            type="string",
+            pattern="^[0-9]+$",
+            title="Look",
+            description="The number in the Look's address in Looker.",
+        ),
+        "destinations": Param(
+            [catalogue.find(name).slug for name in destinations],
+            type="array",
+            items={"type": "string", "enum": slugs},
+            examples=slugs,
+            values_display={one.slug: _shown(one) for one in names},
+            title="Destinations",
+            description="Tools behind Segment that must be able to use the rows. A row that one "
+            "of them cannot use is kept from that one only.",
+        ),
+        "dry_run": Param(
+            dry_run,
+            type="boolean",
+            title="Dry run",
+            description="Check everything and send nothing; the report shows what would be sent.",
+        ),
+        "filters": Param(
+            list(filters),
+            type="array",
+            items={"type": "string", "pattern": "^[^:]+:.+$"},
+            title="Filters",
+            description="One a line, a field and an expression such as users.country: Germany. "
+            "Each replaces the Look's own filter of that field.",
+            section="Rows",
+        ),
+        "row_limit": Param(
+            None if row_limit is None else str(row_limit),
+            type=["null", "string"],
+            pattern="^(look|all|[1-9][0-9]*)?$",
+            examples=["look", "all"],
+            title="Row limit",
+            description='Empty for every row unless somebody chose a limit in Looker; "look" for '
+            'that limit, "all" to lift it, or a number.',
+            section="Rows",
+        ),
+        "only": Param(
+            only,
+            type="boolean",
+            title="Only these destinations",
+            description="Send to the chosen destinations and to no others; otherwise every "
+            "destination that is connected to the source receives the rows.",
+            section="Destinations",
+        ),
+    }
+
+
+def _shown(destination: Destination) -> str:
+    return f"{destination.name} (retired)" if destination.retired else destination.name
