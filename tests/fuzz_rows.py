@@ -18,7 +18,8 @@ from typing import Any
 from airflow_provider_looker_segment.core.rows import RowStream, parse_float
 from airflow_provider_looker_segment.exceptions import LookerSegmentError
 
-SCALARS = (None, True, False, 0, -1, 2**60, 1.5, 1e300, "", "a", "é😀", 'quo"ted\\', "\u2028", "]}")
+VALUES = (None, True, False, 0, -1, 2**60, 1.5, 1e300, "", "a", "é😀", 'quo"ted\\', "\u2028", "]}")
+VALUES += (2**64, 10**40, -0.0, "}}, {", "}},{", {"a": {"b": 1}}, {"links": [{}, {"c": {}}]}, [[]])
 TOKENS = (
     b'"',
     b"{",
@@ -33,6 +34,10 @@ TOKENS = (
     b"NaN",
     b"1e999",
     b"\xff",
+    b"\\ud800",
+    b"0.1000000000000000055",
+    b"1" * 50,
+    b"}}, {",
 )
 
 
@@ -40,8 +45,8 @@ def document(chance: random.Random) -> dict[str, Any]:
     """Make a document of the shape that Looker sends."""
     names = [f"view.field_{index}" for index in range(chance.randrange(1, 5))]
     rows = [
-        {name: {"value": chance.choice(SCALARS)} for name in names}
-        for _ in range(chance.randrange(0, 6))
+        {name: {"value": chance.choice(VALUES)} for name in names}
+        for _ in range(chance.choice((0, 1, 5, 40)))
     ]
     whole = {"fields": {"dimensions": names}, "data": rows, "errors": None}
     keys = list(whole)
@@ -68,9 +73,9 @@ def mutated(body: bytes, chance: random.Random) -> bytes:
 
 def pieces(body: bytes, chance: random.Random) -> Iterator[bytes]:
     """Cut a body anywhere, also inside characters."""
-    at = 0
+    at, longest = 0, chance.choice((20, 200, 2_000))
     while at < len(body):
-        size = chance.randrange(1, 20)
+        size = chance.randrange(1, longest)
         yield body[at : at + size]
         at += size
 
@@ -109,7 +114,9 @@ def fuzz(seconds: float, seed: int) -> int:
     while time.monotonic() < until:
         tried += 1
         chance = random.Random(f"{seed}/{tried}")
-        body = json.dumps(document(chance), ensure_ascii=chance.random() < 0.5).encode()
+        how = {"ensure_ascii": chance.random() < 0.5, "indent": chance.choice((None, None, 1))}
+        separators = chance.choice((None, (",", ":"), (" ,\n", " : ")))
+        body = json.dumps(document(chance), separators=separators, **how).encode()
         body = mutated(body, chance)
         found, right = parsed(body, chance), expected(body)
         at_fault = f"seed {seed}, document {tried}: {body!r}"

@@ -17,8 +17,9 @@ PACKAGE = "airflow_provider_looker_segment"
 ROOT = Path(airflow_provider_looker_segment.__file__).parent
 MAX_LINES = 400
 
-PURE_EXTRAS = frozenset({"jsonschema", "referencing"})
-"""What core may import beside the standard library: JSON Schema and its own reference library."""
+PURE_EXTRAS = frozenset({"jsonschema", "msgspec", "referencing"})
+"""What core may import beside the standard library: JSON Schema with its own reference library,
+and a parser of JSON."""
 
 IMPURE_STANDARD = frozenset(
     {"asyncio", "http", "logging", "os", "random", "secrets", "select", "socket", "ssl"}

@@ -85,7 +85,8 @@ class _Packer:
     def add(self, line: Line) -> bool:
         """Add a line unless the chunk would grow too large; return whether it was added."""
         data = f"{line.row_number} {line.body}\n".encode("ascii")
-        if not self._has_room(len(data)):
+        room = self._max_bytes - _STORED_BLOCK_BYTES - self._packed_bytes - self._waiting_bytes
+        if len(data) > room and not self._has_room(len(data)):
             return False
         self._waiting.append(data)
         self._waiting_bytes += len(data)
@@ -96,14 +97,10 @@ class _Packer:
         return True
 
     def _has_room(self, added: int) -> bool:
-        if self._worst_bytes(added) <= self._max_bytes:
-            return True
         # Only what has been compressed is known exactly.
         self._compress()
-        return self._worst_bytes(added) <= self._max_bytes
-
-    def _worst_bytes(self, added: int) -> int:
-        return self._packed_bytes + self._waiting_bytes + added + _STORED_BLOCK_BYTES
+        worst = self._packed_bytes + self._waiting_bytes + added + _STORED_BLOCK_BYTES
+        return worst <= self._max_bytes
 
     def _compress(self) -> None:
         if self._waiting_bytes >= _PIECE_BYTES:

@@ -16,6 +16,12 @@ _CACHE_KIB = 4_096
 _PENDING = 20_000
 """Users kept in memory before they go to disk: about 4 MB, and most Looks never need the disk."""
 
+_MARKS = 2**25
+"""Bits that tell most new users apart from those on disk without asking the disk: 4 MB.
+
+One user in 30 is asked about needlessly when there are a million, one in four when ten million.
+"""
+
 
 class SeenUsers:
     """A set of users that grows on disk instead of in memory."""
@@ -31,7 +37,7 @@ class SeenUsers:
         )
         self._database.execute("BEGIN")
         self._pending: dict[bytes, bytes] = {}
-        self._spilled = False
+        self._marks = bytearray(_MARKS // 8)
 
     def __enter__(self) -> Self:
         return self
@@ -51,7 +57,7 @@ class SeenUsers:
         :param message: fingerprint of what it says.
         """
         known = self._pending.get(user)
-        if known is None and self._spilled:
+        if known is None and self._may_be_on_disk(user):
             found = self._database.execute("SELECT message FROM seen WHERE user = ?", (user,))
             row = found.fetchone()
             known = None if row is None else row[0]
@@ -62,8 +68,14 @@ class SeenUsers:
             self._spill()
         return "new"
 
+    def _may_be_on_disk(self, user: bytes) -> bool:
+        mark = int.from_bytes(user[:4], "big") % _MARKS
+        return bool(self._marks[mark >> 3] & 1 << (mark & 7))
+
     def _spill(self) -> None:
         # Sorted, neighbouring pages are written together.
         self._database.executemany("INSERT INTO seen VALUES (?, ?)", sorted(self._pending.items()))
+        for user in self._pending:
+            mark = int.from_bytes(user[:4], "big") % _MARKS
+            self._marks[mark >> 3] |= 1 << (mark & 7)
         self._pending.clear()
-        self._spilled = True

@@ -53,6 +53,10 @@ _INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
 _QUOTES = "'\""
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 
+_PLAIN_ID = re.compile(r"[0-9A-Za-z_.-]+")
+_PLAIN_EMAIL = re.compile(r"[!-?A-~]+@[!-?A-~]+")
+"""Most identifiers and addresses have nothing to trim, to unquote or to search for."""
+
 
 def trimmed(text: str) -> str:
     r"""Cut blanks and invisible characters off both ends.
@@ -77,12 +81,15 @@ def identifier(value: Any, *, blocked: AbstractSet[str] = BLOCKED_IDS) -> tuple[
     >>> identifier(17850.0), identifier("00042"), identifier(" 7 "), identifier("null")
     (('17850', ''), ('00042', ''), ('7', ''), ('', 'id_blocked'))
     """
-    text, code = _as_text(value)
-    if code or not text:
-        return "", code
-    if UNSENDABLE.search(text):
-        return "", "id_unsendable_text"
-    core = _unquoted(text).casefold()
+    if type(value) is str and _PLAIN_ID.fullmatch(value):
+        text, core = value, value.lower()
+    else:
+        text, code = _as_text(value)
+        if code or not text:
+            return "", code
+        if UNSENDABLE.search(text):
+            return "", "id_unsendable_text"
+        core = _unquoted(text).casefold()
     if core in blocked or _NOBODY.fullmatch(core):
         return "", "id_blocked"
     return text, ""
@@ -125,7 +132,7 @@ def email_address(value: Any) -> tuple[str, str]:
         return "", ""
     if not isinstance(value, str) or isinstance(value, NumberText):
         return "", "email_not_text"
-    text = trimmed(value)
+    text = value if _PLAIN_EMAIL.fullmatch(value) else trimmed(value)
     if not text:
         return "", ""
     if UNSENDABLE.search(text):

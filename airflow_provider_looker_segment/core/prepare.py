@@ -6,19 +6,18 @@ A row that is no message is a problem with a code, a column and its number, neve
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any
 
 from airflow_provider_looker_segment.core.chunking import Line
 from airflow_provider_looker_segment.core.destinations import Outcome, Requirements, Verdict
 from airflow_provider_looker_segment.core.duplicates import SeenUsers, Sighting
+from airflow_provider_looker_segment.core.encoding import Encoder
 from airflow_provider_looker_segment.core.identity import (
     anonymous_id_of,
     email_address,
-    fingerprint,
     identifier,
 )
 from airflow_provider_looker_segment.core.limits import MAX_MESSAGE_BYTES, MESSAGE_ID_CHARS
@@ -31,6 +30,7 @@ from airflow_provider_looker_segment.core.traits import (
     Converter,
     Unsendable,
     converter,
+    takes_text,
 )
 from airflow_provider_looker_segment.core.validation import Validator
 from airflow_provider_looker_segment.exceptions import PermanentError
@@ -38,8 +38,6 @@ from airflow_provider_looker_segment.exceptions import PermanentError
 PIVOT_SEPARATOR = "|FIELD|"
 ROW_TOTAL = "$$$_row_total_$$$"
 NULL_PIVOT = "___null"
-
-_encode = json.JSONEncoder(allow_nan=False).encode
 
 
 class Verdicts:
@@ -138,14 +136,16 @@ class Preparation:
         self._seen = seen
         self._requirements = requirements
         self._validator = Validator(traits_schema=plan.mapping.traits_schema)
+        self._encode = Encoder().encode
         finished = complete(shared, {}, "0" * MESSAGE_ID_CHARS)
-        self._max_body_bytes = MAX_MESSAGE_BYTES - len(_encode(finished))
+        self._max_body_bytes = MAX_MESSAGE_BYTES - len(self._encode(finished))
         self._traits = [
             (
                 name,
                 column.name,
                 column,
                 None if column is plan.email else self._converter(name),
+                takes_text(name),
                 plan.pivoted and column.kind != "dimension",
             )
             for name, column in plan.traits
@@ -184,7 +184,7 @@ class Preparation:
         """Encode one row's message; tell whether an earlier row was identical."""
         body = self.body(row)
         outcome = self._route(body)
-        text = _encode(body)
+        text = self._encode(body)
         if len(text) > self._max_body_bytes:
             raise RejectedRow("message_too_large")
         sighting = self._sighting(body, text)
@@ -219,7 +219,7 @@ class Preparation:
         try:
             body, email = self._identity(row)
             traits: dict[str, Any] = {}
-            for name, column_name, column, convert, may_be_pivoted in self._traits:
+            for name, column_name, column, convert, is_text, may_be_pivoted in self._traits:
                 if convert is None:
                     self._add_email(traits, email, column)
                     continue
@@ -227,8 +227,13 @@ class Preparation:
                 if may_be_pivoted and _is_pivoted(cell):
                     self._add_pivots(traits, name, column, cell)
                     continue
+                value = cell["value"]
+                if is_text and type(value) is str and value.isprintable():
+                    # Most cells are such, and the converter would only hand them through.
+                    traits[name] = value
+                    continue
                 try:
-                    value = convert(cell["value"])
+                    value = convert(value)
                 except Unsendable as problem:
                     raise RejectedRow(problem.code, column.name) from None
                 if value is not OMITTED:
@@ -252,7 +257,9 @@ class Preparation:
                 raise RejectedRow(email_code, plan.email.name)
             invalid = plan.email.name if email_code else ""
         for key, column in self._ids:
-            text = _checked(identifier(row[column.name]["value"]), column)
+            text, code = identifier(row[column.name]["value"])
+            if code:
+                raise RejectedRow(code, column.name)
             if text:
                 body[key] = text
         if not body:
@@ -279,7 +286,9 @@ class Preparation:
             raise RejectedRow("null_value", column.name)
 
     def _add_group(self, body: dict[str, Any], value: Any, column: Column) -> None:
-        group_id = _checked(identifier(value), column)
+        group_id, code = identifier(value)
+        if code:
+            raise RejectedRow(code, column.name)
         if group_id:
             body["context"] = {"groupId": group_id}
 
@@ -317,11 +326,9 @@ class Preparation:
         return converter(trait, nulls=mapping.nulls, arrays=mapping.arrays)
 
     def _sighting(self, body: Mapping[str, Any], text: str) -> Sighting:
-        if "userId" in body:
-            user = fingerprint("userId", body["userId"])
-        else:
-            user = fingerprint("anonymousId", body["anonymousId"])
-        return self._seen.see(user, hashlib.blake2b(text.encode("ascii"), digest_size=16).digest())
+        key = "userId" if "userId" in body else "anonymousId"
+        user = blake2b(f"{key} {body[key]}".encode(), digest_size=16).digest()
+        return self._seen.see(user, blake2b(text.encode("ascii"), digest_size=16).digest())
 
     def _changed(self, row: Row) -> PermanentError:
         wanted = [column.name for column in self._plan.identifiers]
@@ -350,10 +357,3 @@ def pivot_name(key: str) -> str:
 
 def _is_pivoted(cell: Any) -> bool:
     return isinstance(cell, dict) and all(isinstance(value, dict) for value in cell.values())
-
-
-def _checked(found: tuple[str, str], column: Column) -> str:
-    text, code = found
-    if code:
-        raise RejectedRow(code, column.name)
-    return text

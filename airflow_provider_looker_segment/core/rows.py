@@ -10,7 +10,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal, InvalidOperation
 from math import isinf
 from typing import Any, NoReturn
@@ -22,6 +22,7 @@ Row = dict[str, Any]
 
 _BLANKS = " \t\n\r"
 _LONGEST_LITERAL = 16
+_LONGEST_BORDER = 16
 _NUMBER = re.compile(r"-?[\d.eE+-]*")
 _JSON = re.compile(r'\{|"\s*[:,}\]]')
 _SECRETIVE = re.compile(
@@ -56,6 +57,17 @@ def parse_float(literal: str) -> float | NumberText:
     return number if is_exact else NumberText(literal)
 
 
+def _decoder_of_many_rows() -> Callable[[str], list[Row]]:
+    """Return a parser that agrees with the standard library's, or refuses; several times as fast.
+
+    It refuses with a ``ValueError`` what only the standard library takes: ``NaN``, halves of
+    characters, and anything that is not an object.
+    """
+    import msgspec  # noqa: PLC0415 - nobody needs it to parse a DAG file
+
+    return msgspec.json.Decoder(list[dict[str, Any]], float_hook=parse_float).decode
+
+
 def without_values(text: str, *, max_chars: int = 300) -> str:
     """Shorten what the other side said, and hide what may be somebody's data in it.
 
@@ -87,6 +99,9 @@ class RowStream:
         self._look = look
         self._content_type = content_type
         self._decoder = json.JSONDecoder(parse_float=parse_float)
+        self._many = _decoder_of_many_rows()
+        self._border = ""
+        self._may_take_many = False
         self._utf8 = codecs.getincrementaldecoder("utf-8")()
         self._text = ""
         self._at = 0
@@ -138,12 +153,42 @@ class RowStream:
         while closing != "]":
             if closing != "{":
                 self._malformed()
-            row = self._value()
-            if "looker_error" in row:
-                self._refuse_looker_error(row["looker_error"])
-            yield row
+            for row in self._many_rows() or (self._row(),):
+                if "looker_error" in row:
+                    self._refuse_looker_error(row["looker_error"])
+                yield row
             closing = self._separator("]")
         self._at += 1
+
+    def _row(self) -> Row:
+        """Parse one row, and note what stands between it and the next one."""
+        row: Row = self._value()
+        end = self._at
+        between = self._text[end : end + _LONGEST_BORDER].partition("{")
+        if between[1] and not between[0].strip(_BLANKS + ","):
+            self._border = self._text[max(0, end - 2) : end] + between[0] + "{"
+        return row
+
+    def _many_rows(self) -> list[Row]:
+        """Parse all whole rows that are here at once, or none.
+
+        What parses as a list of objects up to the end of one is the same rows one by one, for a
+        parser reads from the left. Where it does not, in whatever way, :meth:`_row` decides.
+        """
+        if not self._may_take_many or not self._border:
+            return []
+        self._may_take_many = False
+        end = self._text.rfind(self._border, self._at)
+        if end < 0:
+            return []
+        # Blanks and the comma belong to the separator.
+        end += 2
+        try:
+            rows: list[Row] = self._many(f"[{self._text[self._at : end]}]")
+        except (ValueError, RecursionError):
+            return []
+        self._at = end
+        return rows
 
     def _separator(self, closing: str) -> str:
         """Move past a comma to what follows it, or stop before ``closing``."""
@@ -229,6 +274,7 @@ class RowStream:
         self._is_empty = self._is_empty and not added.strip()
         self._text = self._text[self._at :] + added
         self._at = 0
+        self._may_take_many = True
         return not self._ended
 
     def _refuse_encoding(self) -> NoReturn:

@@ -100,6 +100,11 @@ def converter(trait: str, *, nulls: Nulls, arrays: Arrays) -> Converter:
     return convert
 
 
+def takes_text(trait: str) -> bool:
+    """Whether any text that can be sent may be a trait of this name."""
+    return str in RESERVED_TYPES.get(trait, (str,))
+
+
 def _null(nulls: Nulls) -> Any:
     if nulls == "reject":
         raise Unsendable("null_value")

@@ -117,6 +117,27 @@ def test_messages_hold_no_value(at: int, cut: int, junk: bytes) -> None:
     assert MARKER not in said_of(body[:at] + junk + body[at + cut :])
 
 
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": "), (" ,\n", " : ")])
+def test_rows_are_read_many_at_once(
+    separators: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However Looker sets its blanks, few rows of a piece are parsed alone."""
+    rows = [{"users.id": {"value": f"}}, {{ {n}"}, "n": {"value": n / 7}} for n in range(1_000)]
+    body = json.dumps({"data": rows}, separators=separators).encode()
+    alone: list[Row] = []
+    one = RowStream._row
+
+    def counted(stream: RowStream) -> Row:
+        alone.append(one(stream))
+        return alone[-1]
+
+    monkeypatch.setattr(RowStream, "_row", counted)
+    middle = len(body) // 2
+
+    assert rows == read(body[:middle], body[middle:])
+    assert len(alone) <= 4
+
+
 def test_long_cells_are_not_quoted() -> None:
     """A cell that is longer than an excerpt is hidden as well."""
     body = b'{"data": [' + json.dumps({"a": {"value": MARKER * 100}}).encode() + b" oops]}"
