@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections import deque
 
-_SPAN_S = 1.01
-"""One percent more than a second, so that jitter on the way never packs one."""
+_SPAN_S = 1.002
+"""A little more than a second, for clocks that disagree."""
 
 
 class Pace:
@@ -21,6 +21,7 @@ class Pace:
         self._per_second = per_second
         self._leaving: deque[tuple[float, float]] | None = None
         self._messages = 0.0
+        self._quickest_s = 0.0
 
     @property
     def max_messages(self) -> int:
@@ -29,6 +30,20 @@ class Pace:
         A batch for the whole second would waste what large messages leave of it.
         """
         return max(1, int(self._per_second) // 2)
+
+    def answered(self, *, sent_at: float, now: float) -> None:
+        """Note when the batch that left last was answered.
+
+        What it took beyond the quickest request so far may have passed before it arrived, and
+        then it arrived within a later second than it left for: its place is kept for as long.
+        """
+        took_s = now - sent_at
+        if self._leaving:
+            leaves_at, messages = self._leaving[-1]
+            counts_s = max(1.0, messages / self._per_second) * _SPAN_S
+            late_s = took_s - self._quickest_s
+            self._leaving[-1] = max(leaves_at, sent_at + late_s + counts_s), messages
+        self._quickest_s = min(self._quickest_s or took_s, took_s)
 
     def wait_s(self, messages: int, *, now: float) -> float:
         """Reserve the next place for a batch.

@@ -152,7 +152,9 @@ class Delivery:
         for attempt in itertools.count():
             time.sleep(self._pace.wait_s(len(bodies), now=time.monotonic()))
             earlier, part.maybe_accepted = part.maybe_accepted, True
+            sent_at = time.monotonic()
             answer = self._hook.post(bodies)
+            self._pace.answered(sent_at=sent_at, now=time.monotonic())
             part.maybe_accepted = earlier or answer.maybe_accepted
             self.receipt.requests += 1
             self.receipt.sent_bytes += sum(message.size_bytes for message in part.messages)
