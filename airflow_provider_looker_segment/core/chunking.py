@@ -27,7 +27,7 @@ class Line(NamedTuple):
     """One message of a chunk.
 
     :param row_number: the row it came from, counted from 1.
-    :param body: the message's own part as ASCII JSON, without what all messages of a run share.
+    :param body: the message's own part as JSON, without what all messages of a run share.
     """
 
     row_number: int
@@ -84,7 +84,7 @@ class _Packer:
 
     def add(self, line: Line) -> bool:
         """Add a line unless the chunk would grow too large; return whether it was added."""
-        data = f"{line.row_number} {line.body}\n".encode("ascii")
+        data = f"{line.row_number} {line.body}\n".encode()
         room = self._max_bytes - _STORED_BLOCK_BYTES - self._packed_bytes - self._waiting_bytes
         if len(data) > room and not self._has_room(len(data)):
             return False
@@ -135,7 +135,7 @@ def unpack(data: bytes, *, where: str) -> Iterator[Line]:
     :raises PermanentError: when the data is not a chunk.
     """
     try:
-        for line in zlib.decompress(data).decode("ascii").split("\n")[:-1]:
+        for line in zlib.decompress(data).decode().split("\n")[:-1]:
             row_number, _, body = line.partition(" ")
             yield Line(int(row_number), body)
     except (zlib.error, ValueError) as error:

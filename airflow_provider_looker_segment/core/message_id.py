@@ -31,5 +31,5 @@ class MessageIds:
     def of(self, body: str) -> str:
         """Return the id of the message with this own part (user, traits, context, integrations)."""
         digest = self._run.copy()
-        digest.update(body.encode("ascii"))
+        digest.update(body.encode())
         return digest.hexdigest()

@@ -14,7 +14,7 @@ from typing import Any
 from airflow_provider_looker_segment.core.chunking import Line
 from airflow_provider_looker_segment.core.destinations import Outcome, Requirements, Verdict
 from airflow_provider_looker_segment.core.duplicates import SeenUsers, Sighting
-from airflow_provider_looker_segment.core.encoding import Encoder
+from airflow_provider_looker_segment.core.encoding import encode, may_exceed, sent_bytes
 from airflow_provider_looker_segment.core.identity import (
     anonymous_id_of,
     email_address,
@@ -136,9 +136,8 @@ class Preparation:
         self._seen = seen
         self._requirements = requirements
         self._validator = Validator(traits_schema=plan.mapping.traits_schema)
-        self._encode = Encoder().encode
         finished = complete(shared, {}, "0" * MESSAGE_ID_CHARS)
-        self._max_body_bytes = MAX_MESSAGE_BYTES - len(self._encode(finished))
+        self._max_body_bytes = MAX_MESSAGE_BYTES - sent_bytes(finished)
         self._traits = [
             (
                 name,
@@ -184,8 +183,9 @@ class Preparation:
         """Encode one row's message; tell whether an earlier row was identical."""
         body = self.body(row)
         outcome = self._route(body)
-        text = self._encode(body)
-        if len(text) > self._max_body_bytes:
+        text = encode(body)
+        limit = self._max_body_bytes
+        if may_exceed(text, limit) and sent_bytes(body) > limit:
             raise RejectedRow("message_too_large")
         sighting = self._sighting(body, text)
         if sighting == "conflict":
@@ -328,7 +328,7 @@ class Preparation:
     def _sighting(self, body: Mapping[str, Any], text: str) -> Sighting:
         key = "userId" if "userId" in body else "anonymousId"
         user = blake2b(f"{key} {body[key]}".encode(), digest_size=16).digest()
-        return self._seen.see(user, blake2b(text.encode("ascii"), digest_size=16).digest())
+        return self._seen.see(user, blake2b(text.encode(), digest_size=16).digest())
 
     def _changed(self, row: Row) -> PermanentError:
         wanted = [column.name for column in self._plan.identifiers]

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_looker_segment.core.chunking import Line
+from airflow_provider_looker_segment.core.encoding import sent_bytes
 from airflow_provider_looker_segment.core.limits import (
     MAX_BATCH_BYTES,
     MAX_BATCH_MESSAGES,
@@ -55,10 +56,11 @@ def messages(
 
     :param shared: what all messages of the run have in common.
     """
-    frame = len(json.dumps(complete(shared, {}, "0" * MESSAGE_ID_CHARS)))
+    frame = sent_bytes(complete(shared, {}, "0" * MESSAGE_ID_CHARS))
     for line in lines:
-        body = complete(shared, json.loads(line.body), ids.of(line.body))
-        yield Message(line.row_number, body, frame + len(line.body))
+        own = json.loads(line.body)
+        body = complete(shared, own, ids.of(line.body))
+        yield Message(line.row_number, body, frame + sent_bytes(own))
 
 
 def batches(found: Iterable[Message], *, max_messages: int) -> Iterator[list[Message]]:

@@ -87,7 +87,7 @@ def test_too_small_for_a_message() -> None:
         b"junk",
         next(pack([Line(1, "x" * 99)], max_bytes=SMALLEST)).data[:-3],
         zlib.compress(b"no number\n"),
-        zlib.compress("1 \u00e9\n".encode()),
+        zlib.compress("1 \u00e9\n".encode("latin-1")),
     ],
 )
 def test_damaged_chunk(data: bytes) -> None:
