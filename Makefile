@@ -27,14 +27,14 @@ export AIRFLOW_HOME := $(CURDIR)/.venv/airflow-home
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport CONDA_PREFIX PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
-.PHONY: help demo ui sandbox test test-all fuzz bench lint types docs wheel constraints clean
+.PHONY: help demo ui sandbox test test-all fuzz bench scale lint types docs wheel constraints clean
 .DEFAULT_GOAL := help
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1	/p' Makefile | awk -F'\t' '{ printf "make %-12s %s\n", $$1, $$2 }'
 	@echo
 	@echo 'AIRFLOW=3.1 chooses the oldest supported Airflow, PYTHON=... an interpreter,'
-	@echo 'ARGS="..." adds arguments to pytest (test, test-all), bench, the sandbox or the UI.'
+	@echo 'ARGS="..." adds arguments to pytest (test, test-all), bench, scale, sandbox or ui.'
 
 demo: .venv/airflow-3.3/$(STAMP) ## send a Look to Segment through a real Airflow, between local stand-ins
 	@.venv/airflow-3.3/bin/python -m airflow_provider_looker_segment.sandbox.demo
@@ -56,6 +56,9 @@ fuzz: $(READY) ## fuzz the parser of Looker's results for a minute
 
 bench: $(READY) ## measure what it costs beside what a user would use instead; ARGS=--full for all sizes
 	$(PY) -m benchmarks $(ARGS)
+
+scale: .venv/scale-3.3/$(STAMP) ## kill workers on Postgres, Redis and Celery; ARGS="--rows 1000000" for more rows
+	.venv/scale-3.3/bin/python -m benchmarks.scale $(ARGS)
 
 lint: $(READY) ## check style, spelling, docstrings and data files
 	$(PY) -m ruff check $(SOURCES)
@@ -85,6 +88,9 @@ clean: ## remove everything that make has made
 
 .venv/airflow-3.3/$(STAMP): setup.cfg $(CONSTRAINTS_3.3)
 	@PYTHON="$(PYTHON)" sh .ci/environment .venv/airflow-3.3 $(CONSTRAINTS_3.3) $@
+
+.venv/scale-3.3/$(STAMP): setup.cfg $(CONSTRAINTS_3.3)
+	@PYTHON="$(PYTHON)" sh .ci/environment .venv/scale-3.3 $(CONSTRAINTS_3.3) $@ dev,scale
 
 .venv/airflow-3.1/$(STAMP): setup.cfg $(CONSTRAINTS_3.1)
 	@PYTHON="$(PYTHON)" sh .ci/environment .venv/airflow-3.1 $(CONSTRAINTS_3.1) $@

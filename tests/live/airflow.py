@@ -160,10 +160,17 @@ class LiveAirflow:
         assert [] == self.processes()
 
     def start_component(self, name: str) -> None:
-        """Start one component, in a session of its own."""
+        """Start one component."""
+        self.start_process(name, [name, *COMPONENTS[name]])
+
+    def start_process(self, name: str, words: Iterable[str]) -> None:
+        """Start an ``airflow`` command that goes on, in a session of its own.
+
+        :param name: of its log.
+        """
         with (self.home / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "airflow", name, *COMPONENTS[name]],
+                [sys.executable, "-m", "airflow", *words],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
