@@ -12,11 +12,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import extract, identify
+from benchmarks import extract, identify, whole
 from benchmarks.measure import machine
 
 RESULTS = Path(__file__).parent / "results"
 QUICK = ([20_000], 3)
+WHOLE_ROWS = 100_000
 FULL = ([10_000, 100_000, 1_000_000], 3)
 
 
@@ -40,10 +41,18 @@ def bench_throttle(_: list[int], __: int) -> tuple[Any, str]:
     return results, identify.as_throttled_table(results)
 
 
+def bench_whole(sizes: list[int], turns: int) -> tuple[Any, str]:
+    """Measure whole runs in Airflow."""
+    more = [rows for rows in sizes if rows == WHOLE_ROWS]
+    results = [whole.measure(rows, turns) for rows in (whole.COHORT_ROWS, *more)]
+    return results, whole.as_table(results)
+
+
 PARTS: dict[str, Callable[[list[int], int], tuple[Any, str]]] = {
     "extract": bench_extract,
     "identify": bench_identify,
     "throttle": bench_throttle,
+    "whole": bench_whole,
 }
 
 

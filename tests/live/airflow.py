@@ -275,7 +275,12 @@ class LiveAirflow:
 
     def state(self, run: Run) -> str:
         """Return a run's state."""
-        return str(self._get(f"dags/{run.dag_id}/dagRuns/{run.run_id}")["state"])
+        return str(self.dag_run(run)["state"])
+
+    def dag_run(self, run: Run) -> dict[str, Any]:
+        """Return what the REST API says about a run."""
+        said: dict[str, Any] = self._get(f"dags/{run.dag_id}/dagRuns/{run.run_id}")
+        return said
 
     def wait(self, run: Run, *, timeout_s: float = 300.0) -> str:
         """Wait until a run is over; return its state."""

@@ -1,0 +1,70 @@
+"""Whole runs in a real Airflow, beside a DAG of the same shape whose tasks do nothing."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks.measure import serving, table
+from tests.live.airflow import LiveAirflow
+
+DAGS = Path(__file__).with_name("whole_dags.py")
+COHORT_ROWS = 2_113
+"""As many users as the demo's cohort has."""
+
+
+def measure(rows: int, turns: int) -> dict[str, Any]:
+    """Run both DAGs in turn, on the command line and by the scheduler."""
+    with serving(rows) as server, tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        with LiveAirflow(home, dags=[DAGS], connections=server.environment) as airflow:
+            ways: dict[str, Callable[[str], float]] = {
+                "dags test": lambda dag_id: _tested_s(airflow, dag_id),
+                "LocalExecutor": lambda dag_id: _scheduled_s(airflow, dag_id),
+            }
+            found = {}
+            for way, run in ways.items():
+                # The first run of a DAG writes it into the database.
+                run("empty")
+                run("cohort")
+                pairs = [(run("empty"), run("cohort")) for _ in range(turns)]
+                found[way] = {
+                    "empty_s": median(empty for empty, _ in pairs),
+                    "cohort_s": median(cohort for _, cohort in pairs),
+                    "ratio": median(cohort / empty for empty, cohort in pairs),
+                }
+    return {"rows": rows, "turns": turns, "ways": found}
+
+
+def _tested_s(airflow: LiveAirflow, dag_id: str) -> float:
+    began = time.perf_counter()
+    airflow.command("dags", "test", dag_id)
+    return time.perf_counter() - began
+
+
+def _scheduled_s(airflow: LiveAirflow, dag_id: str) -> float:
+    started = airflow.trigger(dag_id)
+    assert airflow.wait(started) == "success"
+    said = airflow.dag_run(started)
+    start, end = (datetime.fromisoformat(said[key]) for key in ("start_date", "end_date"))
+    return (end - start).total_seconds()
+
+
+def as_table(results: list[dict[str, Any]]) -> str:
+    """Return the figures for people."""
+    rows = [
+        (
+            f"{result['rows']:,} rows, {way}",
+            f"{found['empty_s']:.1f}",
+            f"{found['cohort_s']:.1f}",
+            f"{found['ratio']:.2f}",
+        )
+        for result in results
+        for way, found in result["ways"].items()
+    ]
+    return table(("a whole run", "empty DAG, s", "with a Look, s", "times as long"), rows)
