@@ -248,9 +248,15 @@ class LiveAirflow:
     ) -> None:
         """Create a backfill on the command line; both dates are included."""
         dates = ("--from-date", first.isoformat(), "--to-date", last.isoformat())
+        # SQLite refuses the command at once if another process writes between its reads and writes.
+        writers = [name for name in COMPONENTS if name != "api-server"]
+        for name in writers:
+            self.kill_component(name)
         self.command(
             "backfill", "create", "--dag-id", dag_id, *dates, "--dag-run-conf", conf, *arguments
         )
+        for name in writers:
+            self.start_component(name)
 
     def wait_for_backfill(self, dag_id: str, *, runs: int, timeout_s: float) -> list[str]:
         """Wait until a DAG's backfilled runs are over; return their states.

@@ -126,6 +126,8 @@ def test_an_extract_that_is_killed_for_good_leaves_nothing(
     airflow: LiveAirflow, sandbox: Any, after_s: float
 ) -> None:
     """The report deletes what the dead could not, and says that nothing was sent."""
+    # The result takes seconds, so that extract still reads when it is killed.
+    sandbox.looker_faults.add("drip", path="json_detail$", chunk_bytes=8_000, interval_seconds=0.1)
     run = airflow.trigger("without_retries")
     kill(airflow, run, "extract", after_s=after_s)
 
