@@ -4,6 +4,7 @@
 
     LookerSegmentError
     ├── PermanentError   someone must change something; a retry would fail alike
+    │   └── GuardError   a guard stopped a run; someone may approve what it would send
     └── TransientError   trying again later may succeed; carries how long to wait
 
 A bad row is not an error here: it is a :class:`~.core.problems.Problem` in the report, and the
@@ -42,6 +43,10 @@ class LookerSegmentError(Exception):
 
 class PermanentError(LookerSegmentError):
     """Someone must change something first: operators turn it into ``AirflowFailException``."""
+
+
+class GuardError(PermanentError):
+    """A guard stopped a run before anything was sent; its chunks can be approved as they are."""
 
 
 class TransientError(LookerSegmentError):

@@ -16,7 +16,10 @@ from airflow_provider_looker_segment.core.catalogue import Destination, load_cat
 FORM_CHOICES: Mapping[str, str] = MappingProxyType(
     {
         name: f"{{{{ params.{name} }}}}"
-        for name in ("look_id", "destinations", "dry_run", "filters", "row_limit", "only")
+        for name in (
+            *("look_id", "destinations", "dry_run", "filters", "row_limit", "only"),
+            *("allow_older", "accept_changes", "approve"),
+        )
     }
 )
 """What :func:`look_to_segment` takes from the form: ``look_to_segment(**FORM_CHOICES)``."""
@@ -92,6 +95,29 @@ def trigger_form(
             description="Send to the chosen destinations and to no others; otherwise every "
             "destination that is connected to the source receives the rows.",
             section="Destinations",
+        ),
+        "allow_older": Param(
+            False,
+            type="boolean",
+            title="Allow an older date",
+            description="Send this date although a newer one was sent. A backfill of full runs "
+            "needs it.",
+            section="History",
+        ),
+        "accept_changes": Param(
+            False,
+            type="boolean",
+            title="Accept changes of the Look",
+            description="From now on, rely on the Look's columns, filters and limit as they are.",
+            section="History",
+        ),
+        "approve": Param(
+            None,
+            type=["null", "string"],
+            title="Approve a stopped run",
+            description="The id of a run that a guard stopped, to send exactly what it would "
+            "have sent. Looker is not asked again.",
+            section="History",
         ),
     }
 

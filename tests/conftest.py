@@ -76,8 +76,18 @@ def sandbox(_sandbox: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def airflow_db() -> None:
-    """A migrated metadata database, made once."""
+def _airflow_db() -> None:
     from airflow.utils.db import initdb
 
     initdb()
+
+
+@pytest.fixture
+def airflow_db(_airflow_db: None) -> None:
+    """A migrated metadata database, made once, in which no sync remembers anything."""
+    from airflow.models.variable import Variable
+    from airflow.utils.session import create_session
+    from sqlalchemy import delete
+
+    with create_session() as session:
+        session.execute(delete(Variable))

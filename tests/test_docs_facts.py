@@ -153,7 +153,7 @@ def test_every_setting_is_documented() -> None:
 def test_every_problem_has_a_meaning_and_every_meaning_a_problem() -> None:
     """No code is raised without a meaning, and none is explained that nothing raises."""
     used = codes_in({"RejectedRow", "Unsendable"}) | identity_codes() | {"refused_by_segment"}
-    assert '"refused_by_segment"' in (PACKAGE / "hooks" / "delivery.py").read_text("utf-8")
+    assert '"refused_by_segment"' in (PACKAGE / "core" / "receipts.py").read_text("utf-8")
     assert set(MEANINGS) == used
 
 

@@ -62,6 +62,9 @@ def test_defaults_are_what_the_author_wrote() -> None:
         "row_limit": "5",
         "only": True,
         "dry_run": True,
+        "allow_older": False,
+        "accept_changes": False,
+        "approve": None,
     } == {name: param.resolve() for name, param in form.items()}
 
 

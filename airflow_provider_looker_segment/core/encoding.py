@@ -33,6 +33,38 @@ def _encoder() -> Callable[[Any], bytes]:
     return msgspec.json.Encoder().encode
 
 
+def decode(text: str) -> Any:
+    """Read back what :func:`encode` wrote.
+
+    >>> decode('{"userId":"7"}')
+    {'userId': '7'}
+    """
+    return _decoder()(text)
+
+
+def encode_sorted(body: Mapping[str, Any]) -> bytes:
+    """Return the JSON text of a message, the same whatever the order of its keys.
+
+    >>> encode_sorted({"b": 1, "a": {"d": 2, "c": 3}})
+    b'{"a":{"c":3,"d":2},"b":1}'
+    """
+    return _sorting_encoder()(body)
+
+
+@cache
+def _decoder() -> Callable[[str], Any]:
+    import msgspec  # noqa: PLC0415 - see above
+
+    return msgspec.json.Decoder().decode
+
+
+@cache
+def _sorting_encoder() -> Callable[[Any], bytes]:
+    import msgspec  # noqa: PLC0415 - see above
+
+    return msgspec.json.Encoder(order="sorted").encode
+
+
 def sent_bytes(body: Mapping[str, Any]) -> int:
     """Return the bytes of a message, or of a part of it, as Segment's client writes it.
 

@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass
 from enum import IntEnum
 from typing import Any, NamedTuple
 
+from airflow_provider_looker_segment.core.receipts import Receipt
+
 
 class Told(IntEnum):
     """What Segment was last told of a user."""
@@ -272,6 +274,26 @@ class ShardFates:
     decided: int
     refused: tuple[int, ...] = ()
     maybe: int = 0
+
+
+def shard_fates(first: int, receipt: Receipt, *, cleared: bool) -> ShardFates:
+    """Read a shard's receipt.
+
+    :param first: position of its first message among those of the run.
+    :param cleared: whether the task was cleared, so that an earlier receipt may be lost.
+    """
+    decided = receipt.accepted + receipt.refused
+    if receipt.refused > len(receipt.refused_at):
+        # Beyond the last that is known, nobody knows which.
+        decided = receipt.refused_at[-1] + 1 if receipt.refused_at else 0
+    is_unsure = cleared or decided < receipt.accepted + receipt.refused
+    return ShardFates(
+        first=first,
+        messages=receipt.messages,
+        decided=decided,
+        refused=tuple(receipt.refused_at),
+        maybe=receipt.messages - decided if is_unsure else receipt.unknown,
+    )
 
 
 class Fates:

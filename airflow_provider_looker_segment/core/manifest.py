@@ -29,6 +29,17 @@ class Manifest:
     :param rejects_folder: where rejected rows and messages are kept; empty where they are not.
     :param rejects: where this extract's rejected rows are, and how to see them; empty where there
         are none, or none are kept.
+    :param messages: all that are sent: about rows, again, and about leavers.
+    :param unchanged: rows that say what Segment has already.
+    :param superseded: rows about users of whom a newer window has spoken.
+    :param forgotten: rows about users who must not be sent.
+    :param resent: messages of earlier runs that are sent again.
+    :param left: messages about users who left the Look.
+    :param new_users: row messages about users who were never sent; ``None`` where nobody knows.
+    :param history: where the snapshot is, whose it is, and what it calls this run.
+    :param contract: what the Look was, for the sync to rely on.
+    :param stopped: why a guard stopped the run; empty where none did.
+    :param chunks_run_id: the DAG run whose chunks are delivered; empty is this one.
     """
 
     look: dict[str, str]
@@ -51,6 +62,17 @@ class Manifest:
     samples: list[dict[str, Any]] = field(default_factory=list)
     rejects_folder: str = ""
     rejects: dict[str, Any] = field(default_factory=dict)
+    mode: str = "full"
+    unchanged: int = 0
+    superseded: int = 0
+    forgotten: int = 0
+    resent: int = 0
+    left: int = 0
+    new_users: int | None = None
+    history: dict[str, Any] = field(default_factory=dict)
+    contract: dict[str, Any] = field(default_factory=dict)
+    stopped: str = ""
+    chunks_run_id: str = ""
     format: int = FORMAT
 
     @classmethod
@@ -87,11 +109,28 @@ class Manifest:
         )
 
     def close(
-        self, tally: Tally, *, chunks: int, shards: int, samples: list[dict[str, Any]]
+        self,
+        tally: Tally,
+        *,
+        counts: Mapping[str, int],
+        chunks: int,
+        shards: int,
+        samples: list[dict[str, Any]],
     ) -> None:
-        """Note what the rows became."""
+        """Note what the rows became.
+
+        :param counts: of what is sent and of what is not, by this manifest's own names; ``sent``
+            are the messages about rows.
+        """
         self.rows = tally.rows
-        self.messages = tally.messages
+        self.unchanged = counts.get("unchanged", 0)
+        self.superseded = counts.get("superseded", 0)
+        self.forgotten = counts.get("forgotten", 0)
+        self.resent = counts.get("resent", 0)
+        self.left = counts.get("left", 0)
+        self.messages = counts.get("sent", 0) + self.resent + self.left
+        if self.history:
+            self.new_users = counts.get("new", 0)
         self.duplicates = tally.duplicates
         self.rejected = tally.rejected
         self.problems = tally.problems.as_list()

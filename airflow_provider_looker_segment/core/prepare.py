@@ -137,7 +137,7 @@ class Preparation:
         self._requirements = requirements
         self._validator = Validator(traits_schema=plan.mapping.traits_schema)
         finished = complete(shared, {}, "0" * MESSAGE_ID_CHARS)
-        self._max_body_bytes = MAX_MESSAGE_BYTES - sent_bytes(finished)
+        self.max_body_bytes = MAX_MESSAGE_BYTES - sent_bytes(finished)
         self._traits = [
             (
                 name,
@@ -184,7 +184,7 @@ class Preparation:
         body = self.body(row)
         outcome = self._route(body)
         text = encode(body)
-        limit = self._max_body_bytes
+        limit = self.max_body_bytes
         if may_exceed(text, limit) and sent_bytes(body) > limit:
             raise RejectedRow("message_too_large")
         sighting = self._sighting(body, text)
@@ -210,6 +210,13 @@ class Preparation:
         if integrations is not None:
             body["integrations"] = integrations
         return outcome
+
+    def who(self, row: Row) -> dict[str, Any]:
+        """Say whom a row is about, whatever else is wrong with it; nothing where nobody knows."""
+        try:
+            return self._identity(row)[0]
+        except (RejectedRow, KeyError, TypeError):
+            return {}
 
     def body(self, row: Row) -> dict[str, Any]:
         """Build one message's own part.

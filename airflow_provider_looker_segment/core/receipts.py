@@ -11,6 +11,9 @@ from typing import Any
 
 from airflow_provider_looker_segment.core.problems import Problems
 
+MAX_REFUSED_AT = 2_000
+"""Refused messages of a shard that a receipt knows one by one: more are far above every guard."""
+
 
 @dataclass(slots=True)
 class Receipt:
@@ -22,6 +25,8 @@ class Receipt:
     :param unknown: they were sent and no answer came; Segment may or may not have them.
     :param requests: requests made, repeats included.
     :param sent_bytes: bytes of the request bodies.
+    :param refused_at: which of a shard's messages were refused, from 0: the first
+        :data:`MAX_REFUSED_AT`; empty where receipts were added.
     :param seconds: time from the first request to the last answer, waiting included.
     """
 
@@ -33,6 +38,14 @@ class Receipt:
     sent_bytes: int = 0
     seconds: float = 0.0
     problems: Problems = field(default_factory=Problems)
+    refused_at: list[int] = field(default_factory=list)
+
+    def refuse(self, row_number: int) -> None:
+        """Note that Segment refused the next message by itself."""
+        if len(self.refused_at) < MAX_REFUSED_AT:
+            self.refused_at.append(self.accepted + self.refused)
+        self.refused += 1
+        self.problems.add("refused_by_segment", "", row_number)
 
     @property
     def not_sent(self) -> int:

@@ -14,6 +14,9 @@ from airflow_provider_looker_segment.core.problems import MEANINGS, Problems
 from airflow_provider_looker_segment.core.receipts import Receipt
 from airflow_provider_looker_segment.exceptions import PermanentError
 
+_NOT_SENT = ("duplicates", "rejected", "unchanged", "superseded", "forgotten")
+"""What becomes of the rows that are no message of this run."""
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
@@ -54,10 +57,18 @@ class Report:
             "sync_id": manifest["sync_id"],
             "window": manifest["window"],
             "dry_run": manifest["dry_run"],
+            "mode": manifest["mode"],
             "rows": manifest["rows"],
             "duplicates": manifest["duplicates"],
             "rejected": manifest["rejected"],
+            "unchanged": manifest["unchanged"],
+            "superseded": manifest["superseded"],
+            "forgotten": manifest["forgotten"],
             "messages": manifest["messages"],
+            "resent": manifest["resent"],
+            "left": manifest["left"],
+            "new_users": manifest["new_users"],
+            "saved_calls": self.saved_calls,
             "accepted": receipt.accepted,
             "refused": receipt.refused,
             "unknown": receipt.unknown,
@@ -72,6 +83,20 @@ class Report:
             "seconds": round(receipt.seconds, 3),
         }
 
+    @property
+    def saved_calls(self) -> int:
+        """Identify calls that a full run would have made beyond those of this run.
+
+        Negative where what is sent again and leave messages are more than what is spared.
+        """
+        said = self.manifest
+        return int(said["unchanged"] + said["superseded"] - said["resent"] - said["left"])
+
+    @property
+    def may_have_sent(self) -> bool:
+        """Whether Segment has something of this run, or may have."""
+        return self.receipt.accepted + self.receipt.unknown > 0
+
     def check(self, *, max_rejected: float) -> None:
         """Fail a run that could not do what it promised.
 
@@ -81,7 +106,8 @@ class Report:
         """
         manifest, receipt = self.manifest, self.receipt
         look = f"Look {manifest['look']['id']}"
-        counted = manifest["messages"] + manifest["duplicates"] + manifest["rejected"]
+        counted = manifest["messages"] - manifest["resent"] - manifest["left"]
+        counted += sum(manifest[name] for name in _NOT_SENT)
         if counted != manifest["rows"] or receipt.not_sent < 0:
             raise PermanentError(
                 f"{look}: the books",
@@ -110,7 +136,14 @@ class Report:
 
     def __str__(self) -> str:
         said = self.as_dict()
-        counts = [(name, said[name]) for name in ("rows", "duplicates", "rejected", "messages")]
+        names: tuple[str, ...] = ("rows", "duplicates", "rejected")
+        if said["mode"] != "full":
+            names += ("unchanged", "superseded")
+        names += ("forgotten",) if said["forgotten"] else ()
+        names += ("messages",)
+        if said["mode"] != "full":
+            names += ("resent", "left", "new_users", "saved_calls")
+        counts = [(name.replace("_", " "), said[name]) for name in names]
         if not said["dry_run"]:
             names = ("accepted", "refused", "unknown", "not_sent")
             counts += [(name.replace("_", " "), said[name]) for name in names]

@@ -7,12 +7,12 @@ and the message lacks is sent as null, and no trait outside this sync is ever to
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
+from airflow_provider_looker_segment.core.encoding import encode_sorted
 from airflow_provider_looker_segment.core.history import Told
 from airflow_provider_looker_segment.core.mapping import EMAIL_TRAIT, PROTECTED_NAMES
 from airflow_provider_looker_segment.core.traits import RESERVED_TYPES
@@ -23,8 +23,6 @@ OnLeave = Literal["membership", "clear"]
 
 _SKELETON = ("userId", "anonymousId", "context", "integrations")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-_encode_sorted = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +140,7 @@ class Composer:
 
     def fingerprint(self, body: Mapping[str, Any]) -> bytes:
         """Sixteen bytes that stand for a mapped message, whatever the order of its columns."""
-        text = _encode_sorted(body).encode("ascii")
-        return hashlib.blake2b(text, digest_size=16, key=self._salt[:64]).digest()
+        return hashlib.blake2b(encode_sorted(body), digest_size=16, key=self._salt[:64]).digest()
 
     def message(
         self, body: Mapping[str, Any], told: Told, known: int

@@ -139,8 +139,7 @@ class Delivery:
             raise
 
     def _refuse(self, message: Message, answer: Answer) -> None:
-        self.receipt.refused += 1
-        self.receipt.problems.add("refused_by_segment", "", message.row_number)
+        self.receipt.refuse(message.row_number)
         self._on_refused(message)
         self._on_progress(self.receipt)
         if self.receipt.refused > 1 and not self.receipt.accepted:

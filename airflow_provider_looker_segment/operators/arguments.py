@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Mapping as AbstractMapping
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,32 @@ def flag(name: str, said: Any) -> bool:
     """Read a truth value."""
     _refuse_undefined(name, said)
     return truth(said, where=f"Argument `{name}`:")
+
+
+def choice(name: str, said: Any, among: Sequence[str]) -> str:
+    """Read one of a few words.
+
+    :raises PermanentError: when it is none of them.
+    """
+    _refuse_undefined(name, said)
+    text = str(said).strip().lower()
+    if text in among:
+        return text
+    raise PermanentError(
+        f"Argument `{name}`:",
+        should=f"be one of {', '.join(among)}",
+        but="it is none of them",
+        do="Mend it.",
+    )
+
+
+def snapshot(said: Any) -> dict[str, Any]:
+    """Read where a snapshot is, from an address or a mapping; empty where nobody said it."""
+    _refuse_undefined("snapshot", said)
+    value = _parsed(said)
+    if isinstance(value, AbstractMapping):
+        return dict(value)
+    return {"path": str(value)} if value else {}
 
 
 def row_limit(said: Any) -> RowLimit:

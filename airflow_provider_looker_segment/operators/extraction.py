@@ -14,18 +14,21 @@ from airflow_provider_looker_segment.core import prepare
 from airflow_provider_looker_segment.core.chunking import Line, pack, shard
 from airflow_provider_looker_segment.core.destinations import Requirements
 from airflow_provider_looker_segment.core.duplicates import SeenUsers
-from airflow_provider_looker_segment.core.guards import Guards
+from airflow_provider_looker_segment.core.guards import Cohort, Guards
 from airflow_provider_looker_segment.core.limits import MAX_DATABASE_BYTES
 from airflow_provider_looker_segment.core.manifest import Manifest, Samples
 from airflow_provider_looker_segment.core.mapping import Plan
+from airflow_provider_looker_segment.core.prepare import Tally
 from airflow_provider_looker_segment.core.problems import RejectedRow
 from airflow_provider_looker_segment.core.query import RunQuery
 from airflow_provider_looker_segment.core.rows import Row, RowStream
-from airflow_provider_looker_segment.exceptions import PermanentError
+from airflow_provider_looker_segment.exceptions import GuardError, PermanentError
 from airflow_provider_looker_segment.hooks.looker import Answer
+from airflow_provider_looker_segment.operators.history import RunHistory
 from airflow_provider_looker_segment.stores import rejects
 from airflow_provider_looker_segment.stores.chunks import (
     MANIFEST_KEY,
+    STOPPED_SHARDS_KEY,
     ChunkStore,
     in_object_storage,
     max_packed_bytes,
@@ -44,6 +47,7 @@ class Extraction:
     :param guards: when to stop.
     :param manifest: what is known before the first row; closed after the last.
     :param store: where chunks go.
+    :param history: what the sync has sent before.
     :param rejects: keeps rejected rows, where they are kept.
     :param log: the task's log.
     """
@@ -56,11 +60,13 @@ class Extraction:
     guards: Guards
     manifest: Manifest
     store: ChunkStore
+    history: RunHistory
     rejects: rejects.RejectWriter | None
     log: Any
     _counts: list[int] = field(default_factory=list, init=False)
     _borders: list[tuple[int, int]] = field(default_factory=list, init=False)
     _stored_bytes: int = field(default=0, init=False)
+    _preparation: prepare.Preparation = field(init=False)
 
     @property
     def where(self) -> str:
@@ -73,54 +79,91 @@ class Extraction:
         :raises PermanentError: when the result, or a guard, forbids to send anything.
         :raises TransientError: when the result stops in the middle.
         """
+        rows = RowStream(answer.pieces, look=self.where, content_type=answer.content_type)
         try:
-            self._read(RowStream(answer.pieces, look=self.where, content_type=answer.content_type))
+            with self.history:
+                tally = self._read(rows)
+                self.history.push()
+            self._guard(tally)
             self.ti.xcom_push(key=MANIFEST_KEY, value=self.manifest.as_dict())
+        except GuardError:
+            raise
         except BaseException:
             self.store.delete(len(self._counts))
+            self.history.discard()
             raise
         return self._shards()
 
-    def _read(self, rows: RowStream) -> None:
+    def _read(self, rows: RowStream) -> Tally:
         """Map, check and store every row, then close the books of this side."""
         samples = Samples()
         with SeenUsers() as seen:
-            preparation = prepare.Preparation(
+            self._preparation = prepare.Preparation(
                 self.plan,
                 shared=self.manifest.shared,
                 seen=seen,
                 requirements=self.requirements,
-                on_rejected=self._keep if self.rejects else None,
+                on_rejected=self._reject,
             )
-            lines = samples.watch(preparation.lines(rows))
+            mapped = self._preparation.lines(rows)
+            lines = samples.watch(self.history.lines(mapped, self._preparation))
             if self.manifest.dry_run:
                 for _ in lines:
                     pass
             else:
                 self._store_all(lines)
-        tally = preparation.tally
+        tally = self._preparation.tally
         # Before the guards: who is stopped by one needs to see the rows most.
         self._close_rejects()
         self.query.check_row_count(tally.rows, look=self.where)
-        self.guards.check(tally, look=self.where)
         self.manifest.close(
             tally,
+            counts=self.history.counts,
             chunks=len(self._counts),
             shards=len(shard(self._counts)),
             samples=samples.masked(),
         )
+        self.manifest.warnings += self.history.warnings(self.where)
         self.log.info(
             "%s: %s rows, %s messages, %s duplicates, %s rejected, %s chunks of %s bytes.",
             self.where,
             f"{tally.rows:,}",
-            f"{tally.messages:,}",
+            f"{self.manifest.messages:,}",
             f"{tally.duplicates:,}",
             f"{tally.rejected:,}",
             f"{len(self._counts):,}",
             f"{self._stored_bytes:,}",
         )
+        return tally
 
-    def _keep(self, number: int, rejected: RejectedRow, row: Row) -> None:
+    def _guard(self, tally: Tally) -> None:
+        """Stop a run that breaks a guard; what it would send waits for somebody's approval."""
+        cohort = Cohort(
+            messages=self.manifest.messages,
+            leavers=self.manifest.left,
+            users_in=self.history.users_in,
+            last_rows=self.history.record.rows,
+        )
+        try:
+            self.guards.check(tally, look=self.where, cohort=cohort)
+        except GuardError as error:
+            if self.manifest.dry_run:
+                raise
+            self.manifest.stopped = str(error)
+            self.ti.xcom_push(key=MANIFEST_KEY, value=self.manifest.as_dict())
+            self.ti.xcom_push(key=STOPPED_SHARDS_KEY, value=self._shards())
+            self.history.stop(self.manifest)
+            self.log.warning(
+                "What this run would have sent is kept until the next green run of the sync. To "
+                'send exactly that, run the DAG with approve="%s".',
+                self.ti.run_id,
+            )
+            raise
+
+    def _reject(self, number: int, rejected: RejectedRow, row: Row) -> None:
+        # Whoever has a row is in the Look, whatever is wrong with it.
+        if self.history.compares and (body := self._preparation.who(row)):
+            self.history.observe(body)
         if self.rejects:
             found = rejects.Reject(number, rejected.code, rejected.column, rejects.cells(row))
             self.rejects.add(found)

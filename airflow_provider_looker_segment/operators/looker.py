@@ -26,11 +26,14 @@ from airflow_provider_looker_segment.exceptions import PermanentError
 from airflow_provider_looker_segment.hooks.looker import LookerHook
 from airflow_provider_looker_segment.hooks.query_tasks import DEFAULT_TIMEOUT_S
 from airflow_provider_looker_segment.operators import arguments
+from airflow_provider_looker_segment.operators.approval import take_over
 from airflow_provider_looker_segment.operators.errors import airflow_errors
 from airflow_provider_looker_segment.operators.extraction import Extraction
+from airflow_provider_looker_segment.operators.history_plan import plan_history
 from airflow_provider_looker_segment.operators.long_query import LongQuery
 from airflow_provider_looker_segment.stores.chunks import ChunkStore, Seal
 from airflow_provider_looker_segment.stores.rejects import RejectWriter
+from airflow_provider_looker_segment.stores.syncs import SyncStore
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -59,6 +62,20 @@ class LookerRunLookOperator(BaseOperator):
     :param guards: when to stop; :class:`Guards`, a dict, or the path of a YAML file.
     :param rejects: where rejected rows are kept, sealed, for a week: an address that Airflow's
         object storage understands, such as ``s3://bucket/rejects``. (templated)
+    :param mode: ``"full"`` sends every row, ``"changed"`` the rows whose message differs from what
+        Segment last accepted, ``"mirror"`` also tells Segment who left the Look. (templated)
+    :param snapshot: where ``"changed"`` and ``"mirror"`` keep what Segment accepted: an address
+        such as ``s3://conn_id@bucket/folder``, or ``{"path": …, "local": True}`` for a folder that
+        every worker has. (templated)
+    :param on_leave: what ``"mirror"`` tells of who left: ``"membership"`` makes
+        ``membership_trait`` false, ``"clear"`` makes null what this sync sent.
+    :param membership_trait: true for users in the Look; ``in_cohort_`` and the Look's id by
+        default. (templated)
+    :param allow_older: let a ``"full"`` run overwrite what a newer window has said. (templated)
+    :param accept_changes: rely on the Look as it is now, whatever its columns, filters and limit
+        were at the sync's first green run. (templated)
+    :param approve: id of the DAG run that a guard stopped: deliver exactly what it would have sent.
+        (templated)
     :param dry_run: check everything and send nothing. (templated)
     :param query_task: let Looker run the query on its own and ask now and then whether it is done,
         for a Look that takes minutes.
@@ -79,6 +96,12 @@ class LookerRunLookOperator(BaseOperator):
         "only",
         "sync_id",
         "rejects",
+        "mode",
+        "snapshot",
+        "membership_trait",
+        "allow_older",
+        "accept_changes",
+        "approve",
         "is_dry_run",
     )
     template_fields_renderers = {"filters": "json", "mapping": "json"}  # noqa: RUF012 - as Airflow has it
@@ -99,6 +122,13 @@ class LookerRunLookOperator(BaseOperator):
         sync_id: str | None = None,
         guards: Guards | AbstractMapping[str, Any] | str | None = None,
         rejects: str | None = None,
+        mode: Literal["full", "changed", "mirror"] | str = "full",  # noqa: PYI051 - or a template
+        snapshot: AbstractMapping[str, Any] | str | None = None,
+        on_leave: Literal["membership", "clear"] = "membership",
+        membership_trait: str | None = None,
+        allow_older: bool | str = False,
+        accept_changes: bool | str = False,
+        approve: str | None = None,
         dry_run: bool | str = False,
         query_task: bool = False,
         deferrable: bool = False,
@@ -120,6 +150,13 @@ class LookerRunLookOperator(BaseOperator):
         self.sync_id = sync_id
         self.guards = guards
         self.rejects = rejects
+        self.mode = mode
+        self.snapshot = snapshot
+        self.on_leave = on_leave
+        self.membership_trait = membership_trait
+        self.allow_older = allow_older
+        self.accept_changes = accept_changes
+        self.approve = approve
         # `dry_run` is a method of every operator.
         self.is_dry_run = dry_run
         self.query_task = query_task
@@ -131,6 +168,11 @@ class LookerRunLookOperator(BaseOperator):
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Run the Look; return the shards."""
+        approve = arguments.address("approve", self.approve)
+        if approve:
+            with airflow_errors():
+                sync = SyncStore(self._sync_id(arguments.look_id(self.look_id)))
+                return take_over(context["ti"], sync, approve)
         with airflow_errors(), closing(LookerHook(self.looker_conn_id)) as hook:
             extraction = self._extraction(context, hook)
             if self.query_task or self.deferrable:
@@ -170,7 +212,7 @@ class LookerRunLookOperator(BaseOperator):
             window_start=run_window.start,
             window_end=run_window.end,
             window_source=run_window.source,
-            sync_id=str(self.sync_id or f"{self.dag_id}/{look.id}"),
+            sync_id=self._sync_id(look.id),
             generation=context["ti"].max_tries,
             seal=segment.write_key_fingerprint,
             dry_run=arguments.flag("dry_run", self.is_dry_run) or not segment.send,
@@ -179,6 +221,9 @@ class LookerRunLookOperator(BaseOperator):
         )
         seal = Seal(segment)
         manifest.rejects_folder = arguments.address("rejects", self.rejects)
+        history = plan_history(
+            self, context["ti"], planned=planned, query=query, manifest=manifest, segment=segment
+        )
         query_id = hook.create_query(query, where=look.where)
         manifest.query_id = query_id
         return Extraction(
@@ -190,11 +235,15 @@ class LookerRunLookOperator(BaseOperator):
             guards=guards,
             manifest=manifest,
             store=ChunkStore(context["ti"], seal, task_id=self.task_id),
+            history=history,
             rejects=RejectWriter.of_task(
                 context["ti"], seal, folder=manifest.rejects_folder, generation=manifest.generation
             ),
             log=self.log,
         )
+
+    def _sync_id(self, look_id: str) -> str:
+        return arguments.address("sync_id", self.sync_id) or f"{self.dag_id}/{look_id}"
 
     def _requirements(self, planned: Plan) -> Requirements | None:
         """Check the columns against the chosen destinations, before any query runs."""

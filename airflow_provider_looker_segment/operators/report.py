@@ -7,26 +7,40 @@ became of the others: a run that could not do what it promised ends red.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow.sdk import BaseOperator, TriggerRule
 
 from airflow_provider_looker_segment.core.guards import Guards
+from airflow_provider_looker_segment.core.history import Fates, ShardFates, shard_fates
 from airflow_provider_looker_segment.core.manifest import Manifest
 from airflow_provider_looker_segment.core.receipts import Receipt
 from airflow_provider_looker_segment.core.report import Report
 from airflow_provider_looker_segment.exceptions import PermanentError
 from airflow_provider_looker_segment.operators import arguments
 from airflow_provider_looker_segment.operators.errors import airflow_errors
+from airflow_provider_looker_segment.operators.history import commit, remember
 from airflow_provider_looker_segment.stores import chunks
 from airflow_provider_looker_segment.stores.chunks import MANIFEST_KEY, RECEIPT_KEY
+from airflow_provider_looker_segment.stores.syncs import SyncStore
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 _RAN = frozenset({"success", "failed"})
 """States of tasks that may have sent something."""
+
+
+class _ShardSaid(NamedTuple):
+    """What one shard says of its messages.
+
+    :param rejects: where those are kept that Segment refused.
+    """
+
+    receipt: Receipt
+    fates: ShardFates
+    rejects: dict[str, Any]
 
 
 class SegmentReportOperator(BaseOperator):
@@ -66,22 +80,37 @@ class SegmentReportOperator(BaseOperator):
                 )
             said = ti.xcom_pull(task_ids=self.extract_task_id, key=MANIFEST_KEY, map_indexes=-1)
             try:
-                manifest = self._manifest(state, said)
-                said_by_shards = list(self._said(ti, manifest))
+                manifest = self._manifest(ti, state, said)
+                shards = list(self._said(ti, manifest))
                 report = Report.of(
                     manifest.as_dict(),
-                    (receipt for receipt, _ in said_by_shards),
-                    rejects=[manifest.rejects, *(rejects for _, rejects in said_by_shards)],
+                    (shard.receipt for shard in shards),
+                    rejects=[manifest.rejects, *(shard.rejects for shard in shards)],
                 )
                 self.log.info("%s", report)
+                sync = SyncStore(manifest.sync_id)
+                commit(manifest, Fates(shard.fates for shard in shards), sync)
             finally:
-                self._delete_chunks(ti, said)
+                self._delete_chunks(ti, state, said)
             ti.xcom_push(key="report", value=report.as_dict())
             guards = Guards.of(arguments.settings("guards", self.guards))
-            report.check(max_rejected=guards.max_rejected)
+            try:
+                report.check(max_rejected=guards.max_rejected)
+            except PermanentError:
+                remember(manifest, sync, ti, sent=report.may_have_sent, green=False)
+                raise
+            remember(manifest, sync, ti, sent=report.may_have_sent, green=True)
             return report.as_dict()
 
-    def _manifest(self, state: str, said: Any) -> Manifest:
+    def _manifest(self, ti: Any, state: str, said: Any) -> Manifest:
+        if _is_stopped(state, said):
+            raise PermanentError(
+                f"Task {self.extract_task_id!r}",
+                should="succeed",
+                but=f"a guard stopped it: {said['stopped'].removesuffix('.')}",
+                do="What it would have sent is kept until the next green run of the sync; to send "
+                f'exactly that, run the DAG with approve="{ti.run_id}".',
+            )
         if state != "success":
             raise PermanentError(
                 f"Task {self.extract_task_id!r}",
@@ -91,32 +120,45 @@ class SegmentReportOperator(BaseOperator):
             )
         return Manifest.from_dict(said, task_id=self.extract_task_id)
 
-    def _delete_chunks(self, ti: Any, manifest: Any) -> None:
+    def _delete_chunks(self, ti: Any, state: str, manifest: Any) -> None:
+        if _is_stopped(state, manifest):
+            return
         known = manifest.get("chunks") if isinstance(manifest, dict) else None
         # A killed extract leaves chunks and no manifest.
         count = known if isinstance(known, int) else chunks.count(ti, task_id=self.extract_task_id)
-        chunks.delete(ti, count, task_id=self.extract_task_id)
+        run_id = (manifest or {}).get("chunks_run_id") or ti.run_id
+        chunks.delete(ti, count, task_id=self.extract_task_id, of=(ti.dag_id, run_id))
 
-    def _said(self, ti: Any, manifest: Manifest) -> Iterator[tuple[Receipt, dict[str, Any]]]:
-        """Find the receipt of each shard, and where the messages are that Segment refused.
+    def _said(self, ti: Any, manifest: Manifest) -> Iterator[_ShardSaid]:
+        """Find what each shard says of its messages.
 
         A shard without a receipt sent nothing that anybody knows of.
-
         Receipts of removed tasks are not looked for, those of other generations are left out.
         """
         states = self._states(ti, self.identify_task_id)
         shards = ti.xcom_pull(task_ids=self.extract_task_id, map_indexes=-1) or []
+        first = 0
         for index, shard in enumerate(shards):
             said = ti.xcom_pull(task_ids=self.identify_task_id, key=RECEIPT_KEY, map_indexes=index)
+            receipt, cleared, rejects = None, False, {}
             if said is None:
                 if states.get(f"{self.identify_task_id}_{index}") in _RAN:
                     # Killed before it said anything; an earlier try may have sent all of it.
-                    yield Receipt(messages=shard["messages"], unknown=shard["messages"]), {}
+                    receipt = Receipt(messages=shard["messages"], unknown=shard["messages"])
             elif said["manifest"] == manifest.generation:
-                yield Receipt.from_dict(said["receipt"]), said.get("rejects", {})
+                receipt = Receipt.from_dict(said["receipt"])
+                cleared, rejects = said.get("cleared", False), said.get("rejects", {})
+            if receipt is not None:
+                yield _ShardSaid(receipt, shard_fates(first, receipt, cleared=cleared), rejects)
+            first += shard["messages"]
 
     @staticmethod
     def _states(ti: Any, task_id: str) -> Mapping[str, Any]:
         states = ti.get_task_states(dag_id=ti.dag_id, task_ids=[task_id], run_ids=[ti.run_id])
         found: Mapping[str, Any] = states.get(ti.run_id, {})
         return found
+
+
+def _is_stopped(state: str, manifest: Any) -> bool:
+    """Whether a guard stopped the extract, and its chunks wait for somebody's approval."""
+    return state != "success" and isinstance(manifest, dict) and bool(manifest.get("stopped"))

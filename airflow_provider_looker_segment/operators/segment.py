@@ -98,7 +98,13 @@ class SegmentIdentifyOperator(BaseOperator):
             try:
                 hook = SegmentHook(self.segment_conn_id)
                 self._refuse_dry_run(manifest, hook)
-                store = ChunkStore(ti, Seal(hook.settings), task_id=task_id, map_index=map_index)
+                store = ChunkStore(
+                    ti,
+                    Seal(hook.settings),
+                    task_id=task_id,
+                    map_index=map_index,
+                    run_id=self.shard.get("run_id"),
+                )
                 done = receipt.accepted + receipt.refused
                 rejects = RejectWriter.of_task(
                     ti,
@@ -130,7 +136,13 @@ class SegmentIdentifyOperator(BaseOperator):
                     self._push(ti, manifest, outcome, rejects=kept)
 
     def _push(self, ti: Any, manifest: Manifest, receipt: Receipt, **more: Any) -> None:
-        value = {"manifest": manifest.generation, "receipt": receipt.as_dict(), **more}
+        value = {
+            "manifest": manifest.generation,
+            "receipt": receipt.as_dict(),
+            # What was sent before a Clear had other ids, and no receipt tells of it any more.
+            "cleared": ti.max_tries > self.retries,
+            **more,
+        }
         ti.xcom_push(key=RECEIPT_KEY, value=value)
 
     def _close(self, rejects: RejectWriter | None) -> dict[str, Any] | None:

@@ -25,6 +25,7 @@ from airflow_provider_looker_segment.exceptions import PermanentError
 FORMAT = 1
 MANIFEST_KEY = "manifest"
 RECEIPT_KEY = "receipt"
+STOPPED_SHARDS_KEY = "stopped_shards"
 
 _SALT = b"airflow-provider-looker-segment/chunks"
 _ENVELOPE_BYTES = 200
@@ -83,13 +84,23 @@ class ChunkStore:
     :param ti: the task instance that pushes, or that reads another's.
     :param task_id: the extract task; its own id when it pushes.
     :param map_index: of the extract task; -1 when it is not mapped.
+    :param run_id: of the DAG run that extracted them; ``None`` is this one.
     """
 
-    def __init__(self, ti: Any, seal: Seal, *, task_id: str, map_index: int = -1) -> None:
+    def __init__(
+        self,
+        ti: Any,
+        seal: Seal,
+        *,
+        task_id: str,
+        map_index: int = -1,
+        run_id: str | None = None,
+    ) -> None:
         self._ti = ti
         self.seal = seal
         self._task_id = task_id
         self._map_index = map_index
+        self._run_id = run_id
 
     def push(self, index: int, chunk: Chunk) -> int:
         """Seal and store one chunk; return the bytes it takes."""
@@ -110,7 +121,9 @@ class ChunkStore:
         """
         key = chunk_key(index)
         where = f"XCom {key!r} of task {self._task_id!r}"
-        value = self._ti.xcom_pull(task_ids=self._task_id, key=key, map_indexes=self._map_index)
+        value = self._ti.xcom_pull(
+            task_ids=self._task_id, key=key, map_indexes=self._map_index, run_id=self._run_id
+        )
         # An object-storage backend answers with the file's path where the file is gone.
         if not isinstance(value, dict):
             raise PermanentError(
@@ -141,18 +154,22 @@ class ChunkStore:
         delete(self._ti, count, task_id=self._task_id, map_index=self._map_index)
 
 
-def delete(ti: Any, count: int, *, task_id: str, map_index: int = -1) -> None:
+def delete(
+    ti: Any, count: int, *, task_id: str, map_index: int = -1, of: tuple[str, str] | None = None
+) -> None:
     """Delete the first ``count`` chunks of an extract task; no key is needed for that.
 
     :param ti: any task instance of the run.
+    :param of: ids of the DAG and of the DAG run that extracted them; ``None`` is this one.
     """
+    dag_id, run_id = of or (ti.dag_id, ti.run_id)
     # From the last to the first: what an interruption leaves is found by counting from zero.
     for index in reversed(range(count)):
         XCom.delete(
             key=chunk_key(index),
             task_id=task_id,
-            dag_id=ti.dag_id,
-            run_id=ti.run_id,
+            dag_id=dag_id,
+            run_id=run_id,
             map_index=map_index,
         )
 

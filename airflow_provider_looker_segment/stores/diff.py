@@ -6,7 +6,6 @@ that a later commit may need, go to two files. Memory does not grow with the use
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_looker_segment.core.chunking import Line
+from airflow_provider_looker_segment.core.encoding import decode, encode
 from airflow_provider_looker_segment.core.history import (
     Action,
     Run,
@@ -38,8 +38,6 @@ _LOOKUP_ROWS = 500
 _STEPS = 20_000
 _BLOCK_BODIES = 250
 
-_encode = json.JSONEncoder(allow_nan=False).encode
-
 _UNSEEN = f"""SELECT key, {tables.USER_COLUMNS} FROM base.users
     WHERE key > :after AND (body IS NOT NULL OR (:leaves AND told IN (:told_in, :unsure)))
     AND NOT EXISTS (SELECT 1 FROM main.steps WHERE main.steps.key = base.users.key)
@@ -55,7 +53,7 @@ class Diff:
     :param window: its end, in microseconds since 1970.
     :param complete: whether it asked for everything the Look has.
     :param refusal: why a message cannot be sent, as a problem's code; empty where it can.
-    :param on_refused: called with the code and the row number where there is such a reason.
+    :param on_refused: called with the code and the number of a row that is no message therefore.
     """
 
     def __init__(
@@ -150,7 +148,7 @@ class Diff:
     def _seen(self, batch: list[Line]) -> Iterator[Line]:
         parsed = []
         for line in batch:
-            body = json.loads(line.body)
+            body = decode(line.body)
             parsed.append((self._seal.key(*identity(body)), line, body))
         keys = [key for key, _, _ in parsed]
         known = self._known(keys)
@@ -171,8 +169,10 @@ class Diff:
         action, told = decide_seen(known, fingerprint, self._run)
         if action == Action.SEND:
             message, names = self._composer.message(body, told, known.names if known else 0)
-            text = self._checked(message)
-            if text is None:
+            text = encode(message)
+            code = self._refusal(message, text)
+            if code:
+                self._on_refused(code, line.row_number)
                 self._observed.add(key)
                 return None
             self.counts["sent"] += 1
@@ -210,13 +210,13 @@ class Diff:
                     yield Line(self._row_number, sent)
 
     def _resend(self, key: bytes, known: UserState, told: Told) -> str | None:
-        if known.body is None or known.window is None:
+        if known.body is None or known.window is None:  # pragma: no cover - the action needs both
             return None
         kept = self._seal.open(known.body, where="A message that is to be sent again")
-        body = json.loads(kept)
+        body = decode(kept)
         message, names = self._composer.message(body, told, known.names)
         # The row is of an earlier window, and the message says so.
-        text = self._checked({**message, "timestamp": timestamp(known.window)})
+        text = self._sendable({**message, "timestamp": timestamp(known.window)})
         if text is None:
             return None
         self.counts["resent"] += 1
@@ -233,9 +233,9 @@ class Diff:
             # Sent in another mode: nothing is stored that a message could be made of.
             self.counts["unreachable"] += 1
             return None
-        kept = json.loads(self._seal.open(known.skeleton, where="A user who left"))
+        kept = decode(self._seal.open(known.skeleton, where="A user who left"))
         message, names = self._composer.leave(kept, known.names)
-        text = self._checked(message)
+        text = self._sendable(message)
         if text is None:
             return None
         self.counts["left"] += 1
@@ -245,17 +245,16 @@ class Diff:
         self._add(key, step)
         return text
 
-    def _checked(self, message: dict[str, Any]) -> str | None:
-        text = _encode(message)
-        code = self._refusal(message, text)
-        if not code:
+    def _sendable(self, message: dict[str, Any]) -> str | None:
+        """Encode a message that no row of this run is about, unless Segment would refuse it."""
+        text = encode(message)
+        if not self._refusal(message, text):
             return text
-        self._on_refused(code, self._row_number)
-        self.counts["refused"] += 1
+        self.counts["unreachable"] += 1
         return None
 
     def _skeleton(self, body: dict[str, Any]) -> bytes | None:
-        return self._seal.close(_encode(skeleton(body))) if self._rules.mirrors else None
+        return self._seal.close(encode(skeleton(body))) if self._rules.mirrors else None
 
     def _next_position(self) -> int:
         self.messages += 1

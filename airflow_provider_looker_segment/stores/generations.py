@@ -29,13 +29,29 @@ _DIGITS = 8
 class Identity:
     """What a snapshot belongs to.
 
-    :param source: the Segment connection's host, and its extra ``source`` or its id. Not the
-        write key: a rotated one is the same source.
+    :param source: see :func:`source_of`.
     """
 
     sync_id: str
     look_id: str
     source: str
+
+
+def source_of(host: str, conn_id: str, slug: str) -> str:
+    """Name a Segment source: not by its write key, for a rotated one is the same source.
+
+    :param slug: the extra ``source`` of its connection; empty where it has none.
+    """
+    return f"{host} {conn_id} {slug}".strip()
+
+
+def _is_same_source(one: str, other: str) -> bool:
+    """Compare slugs where both have one, else the ids of the connections."""
+    mine, theirs = one.split(), other.split()
+    full = 3
+    if len(mine) == len(theirs) == full:
+        return (mine[0], mine[2]) == (theirs[0], theirs[2])
+    return mine[:2] == theirs[:2]
 
 
 class MovedError(Exception):
@@ -100,11 +116,12 @@ class Generations:
             "secret": "Restore the sync's secret, or reset the snapshot.",
         }
         for name, expected in mine.items():
-            if pointer[name] != expected:
+            alike = _is_same_source if name == "source" else str.__eq__
+            if not alike(str(pointer.get(name)), str(expected)):
                 raise PermanentError(
                     f"{self._folder.where} of sync {self._identity.sync_id!r}",
                     should=f"be for {name} {expected!r}",
-                    but=f"it is for {pointer[name]!r}",
+                    but=f"it is for {pointer.get(name)!r}",
                     do=f"Nothing was sent. {remedies[name]}",
                 )
 

@@ -49,19 +49,19 @@ class SnapshotSeal:
     def close(self, text: str) -> bytes:
         """Seal one text."""
         nonce = os.urandom(_NONCE_BYTES)
-        return nonce + self._cipher.encrypt(nonce, text.encode("ascii"), None)
+        return nonce + self._cipher.encrypt(nonce, text.encode(), None)
 
     def open(self, sealed: bytes, *, where: str) -> str:
         """Open what :meth:`close` sealed.
 
         :raises PermanentError: when it is damaged, or another secret sealed it.
         """
-        return self._opened(sealed, where).decode("ascii")
+        return self._opened(sealed, where).decode()
 
     def close_block(self, texts: Sequence[str]) -> bytes:
         """Compress and seal texts without line breaks."""
         nonce = os.urandom(_NONCE_BYTES)
-        packed = zlib.compress("\n".join(texts).encode("ascii"), _LEVEL)
+        packed = zlib.compress("\n".join(texts).encode(), _LEVEL)
         return nonce + self._cipher.encrypt(nonce, packed, None)
 
     def open_block(self, sealed: bytes, *, where: str) -> list[str]:
@@ -69,7 +69,7 @@ class SnapshotSeal:
 
         :raises PermanentError: when it is damaged, or another secret sealed it.
         """
-        return zlib.decompress(self._opened(sealed, where)).decode("ascii").split("\n")
+        return zlib.decompress(self._opened(sealed, where)).decode().split("\n")
 
     def _opened(self, sealed: bytes, where: str) -> bytes:
         try:

@@ -44,7 +44,7 @@ def test_a_backfill_makes_every_dates_cohort(
         "daily_cohort",
         first=FIRST,
         last=LAST,
-        conf='{"look_id": "7"}',
+        conf='{"look_id": "7", "allow_older": true}',
         arguments=["--max-active-runs", "3"],
     )
     states = airflow.wait_for_backfill("daily_cohort", runs=len(DAYS), timeout_s=600)

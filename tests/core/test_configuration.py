@@ -33,7 +33,7 @@ def test_good_configuration_passes() -> None:
 @pytest.mark.parametrize(
     ("said", "schema", "message"),
     [
-        ({"min_row": 1, "x": 2}, "guards", "guards: its keys should be among max_messages, max_re"),
+        ({"min_row": 1, "x": 2}, "guards", "guards: its keys should be among max_change, max_le"),
         ({"min_row": 1, "x": 2}, "guards", "but min_row, x is none of them"),
         ({1: 2}, "guards", "but 1 is none of them"),
         ({"min_rows": "5"}, "guards", 'guards.min_rows should meet type: "integer"'),

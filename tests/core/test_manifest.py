@@ -53,7 +53,9 @@ def test_plain_json_and_back() -> None:
     tally = Tally(rows=5, messages=3, duplicates=1)
     tally.problems.add("array_value", "users.x", 4)
     manifest = begun()
-    manifest.close(tally, chunks=2, shards=1, samples=[{"userId": "text of 3"}])
+    manifest.history = {"run": "r"}
+    counts = {"sent": 2, "left": 1, "unchanged": 1, "new": 2}
+    manifest.close(tally, counts=counts, chunks=2, shards=1, samples=[{"userId": "text of 3"}])
     plain = json.loads(json.dumps(manifest.as_dict()))
     assert Manifest.from_dict(plain, task_id="extract") == manifest
     assert (manifest.rows, manifest.messages, manifest.duplicates, manifest.rejected) == (
@@ -62,6 +64,7 @@ def test_plain_json_and_back() -> None:
         1,
         1,
     )
+    assert (manifest.left, manifest.unchanged, manifest.new_users) == (1, 1, 2)
     assert manifest.problems == tally.problems.as_list()
     assert (manifest.chunks, manifest.shards, manifest.destinations) == (2, 1, {})
 

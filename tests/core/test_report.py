@@ -21,10 +21,17 @@ def manifest(**more: Any) -> dict[str, Any]:
         "sync_id": "dag/42",
         "window": {"start": None, "end": "2019-06-01T00:00:00+00:00", "source": "run_after"},
         "dry_run": False,
+        "mode": "full",
         "rows": 10,
         "messages": 8,
         "duplicates": 1,
         "rejected": 1,
+        "unchanged": 0,
+        "superseded": 0,
+        "forgotten": 0,
+        "resent": 0,
+        "left": 0,
+        "new_users": None,
         "problems": [{"code": "array_value", "column": "users.x", "count": 1, "rows": [4]}],
         "warnings": ["no email column"],
         "destinations": {"braze": {"met": 7, "doubtful": 0, "unmet": 1, "reasons": {}}},
@@ -98,6 +105,7 @@ def test_as_dict() -> None:
     assert json.loads(json.dumps(plain)) == plain
     assert plain == {
         **manifest(),
+        "saved_calls": 0,
         "accepted": 6,
         "refused": 2,
         "unknown": 0,
@@ -137,6 +145,22 @@ def test_in_words() -> None:
     ]
     untitled = manifest(look={"id": "42", "title": ""})
     assert str(Report.of(untitled, [])).startswith("Look 42 as of")
+
+
+def test_what_a_mode_spares() -> None:
+    """Rows that are not sent balance with those that are, and the calls that this saves count."""
+    counts = {"unchanged": 5, "superseded": 2, "resent": 1, "left": 2, "new_users": 1}
+    said = manifest(mode="mirror", rows=14, messages=8, forgotten=0, **counts)
+    report = Report.of(said, [receipt(8)])
+    report.check(max_rejected=0)
+
+    assert 4 == report.saved_calls == report.as_dict()["saved_calls"]
+    shown = [line.split()[0] for line in str(report).splitlines()[1:11]]
+    assert ["rows", "duplicates", "rejected", "unchanged", "superseded"] == shown[:5]
+    assert ["messages", "resent", "left", "new", "saved"] == shown[5:]
+    wrong = Report.of({**said, "unchanged": 4}, [receipt(8)])
+    assert "balance" in fails(wrong)
+    assert "forgotten" in str(Report.of(manifest(forgotten=1), []))
 
 
 counts = st.integers(0, 50)

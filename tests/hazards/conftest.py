@@ -57,21 +57,33 @@ def _sandbox() -> Iterator[Any]:
 @pytest.fixture
 def start(sandbox: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Flow]:
     """Return a function that prepares a run; nothing happens before its tasks are tried."""
+    from airflow.sdk import Variable
+
     from airflow_provider_looker_segment.stores import chunks
 
-    xcoms: dict[str, XComs] = {}
+    flows: dict[str, Flow] = {}
+    variables: dict[str, Any] = {}
 
     def delete(*, run_id: str, **place: Any) -> None:
-        xcoms[run_id].delete(**place)
+        flows[run_id].xcoms.delete(**place)
+
+    def write(key: str, value: Any, **_: Any) -> None:
+        variables[key] = value
+
+    monkeypatch.setattr(Variable, "get", lambda key, default=None: variables.get(key, default))
+    monkeypatch.setattr(Variable, "set", write)
 
     monkeypatch.setattr(chunks.XCom, "delete", staticmethod(delete))
 
     def prepare(
         look_id: Any = "1", *, settings: dict[str, Any] | None = None, **choices: Any
     ) -> Flow:
-        run_id = f"run {len(xcoms)}"
-        xcoms[run_id] = XComs()
-        return Flow(sandbox, xcoms[run_id], look_id, choices, run_id=run_id, **(settings or {}))
+        run_id = f"run {len(flows)}"
+        flow = Flow(
+            sandbox, XComs(), look_id, choices, run_id=run_id, flows=flows, **(settings or {})
+        )
+        flows[run_id] = flow
+        return flow
 
     return prepare
 

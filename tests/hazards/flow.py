@@ -75,6 +75,7 @@ class TaskInstance:
     states: Mapping[str, str]
     run_id: str
     try_number: int
+    flows: Mapping[str, Flow] = field(default_factory=dict)
     dag_id: str = "hazards"
 
     @property
@@ -87,16 +88,33 @@ class TaskInstance:
         self.xcoms.texts[self.task_id, self.map_index, key] = json.dumps(value)
 
     def xcom_pull(
-        self, task_ids: str, key: str = "return_value", map_indexes: int = -1, **_: Any
+        self,
+        task_ids: str,
+        key: str = "return_value",
+        map_indexes: int = -1,
+        run_id: str | None = None,
     ) -> Any:
-        """Read a value of any task of the run."""
-        text = self.xcoms.texts.get((task_ids, map_indexes, key))
+        """Read a value of any task of this run, or of another."""
+        xcoms = self.xcoms if run_id is None else self.flows[run_id].xcoms
+        text = xcoms.texts.get((task_ids, map_indexes, key))
         return None if text is None else json.loads(text)
 
-    def get_task_states(self, *, task_ids: list[str], **_: Any) -> dict[str, dict[str, str]]:
-        """Tell how tasks ended."""
-        found = {name: self.states[name] for name in task_ids if name in self.states}
-        return {self.run_id: found}
+    def get_task_states(
+        self, *, task_ids: list[str], run_ids: list[str], **_: Any
+    ) -> dict[str, dict[str, str]]:
+        """Tell how tasks of runs ended."""
+        return {
+            run_id: {
+                name: state for name, state in self.flows[run_id].states.items() if name in task_ids
+            }
+            for run_id in run_ids
+            if run_id in self.flows
+        }
+
+    def get_dr_count(self, *, run_ids: list[str], **_: Any) -> int:
+        """Count those of some runs that go on."""
+        flows = [self.flows[run_id] for run_id in run_ids if run_id in self.flows]
+        return sum(not flow.is_over for flow in flows)
 
 
 @dataclass
@@ -105,6 +123,8 @@ class Flow:
 
     :param extra: what the context holds besides: a window, params.
     :param has_state_store: whether the context offers what Airflow 3.3 has.
+    :param flows: all runs that this Airflow knows, by their ids.
+    :param is_over: whether Airflow has ended the run.
     """
 
     sandbox: Any
@@ -119,6 +139,8 @@ class Flow:
     errors: dict[str, BaseException] = field(default_factory=dict)
     states: dict[str, str] = field(default_factory=dict)
     stores: dict[str, States] = field(default_factory=dict)
+    flows: Mapping[str, Flow] = field(default_factory=dict)
+    is_over: bool = False
 
     def context(self, task_id: str, map_index: int = -1) -> dict[str, Any]:
         """Return a task's context; a new try finds its XComs gone."""
@@ -132,6 +154,7 @@ class Flow:
             self.states,
             self.run_id,
             try_number=tries,
+            flows={**self.flows, self.run_id: self},
         )
         context = {"ti": ti, "params": {}, **self.extra}
         if self.has_state_store:
@@ -199,6 +222,7 @@ class Flow:
             guards=self.choices.get("guards"),
         )
         self._try("report", lambda: operator.execute(self.context("report")))
+        self.is_over = True
         return self
 
     def run(self) -> Flow:
@@ -230,6 +254,12 @@ class Flow:
     def record(self) -> dict[str, Any]:
         """The Segment stand-in's own record."""
         return self._segment("summary")
+
+    @property
+    def profiles(self) -> dict[str, dict[str, Any]]:
+        """The traits of all users, as the Segment stand-in has merged them."""
+        users = self._segment("users?limit=100000")["users"]
+        return {user["userId"]: user["traits"] for user in users}
 
     @property
     def sent(self) -> list[dict[str, Any]]:
@@ -279,8 +309,11 @@ def arrived(flow: Flow, messages: int) -> None:
     assert (messages, messages) == (len(users), len(ids))
 
 
-def stopped(flow: Flow, kind: str, complaint: str = "") -> None:
-    """Extract failed, for good or for now, Segment saw no request, and no chunk is left."""
+def stopped(flow: Flow, kind: str, complaint: str = "", *, kept: bool = False) -> None:
+    """Extract failed, for good or for now, Segment saw no request, and no chunk is left.
+
+    :param kept: whether a guard stopped it, so that what it would have sent can be approved.
+    """
     error = flow.errors["extract"]
     assert {"permanent": "AirflowFailException", "transient": "TransientError"}[kind] == (
         type(error).__name__
@@ -288,7 +321,7 @@ def stopped(flow: Flow, kind: str, complaint: str = "") -> None:
     assert complaint in str(error)
     assert "failed" == flow.states["report"]
     assert 0 == flow.record["requests"]
-    assert [] == flow.xcoms.chunks()
+    assert kept == (flow.xcoms.chunks() != [])
 
 
 def connect(monkeypatch: pytest.MonkeyPatch, sandbox: Any, **changes: Any) -> None:

@@ -163,13 +163,17 @@ def test_a06_runs_without_a_date(start: Start, extra: dict[str, Any], moment: da
 def test_a07_backwards(start: Start) -> None:
     """Order of arrival says nothing, the timestamp does."""
     moments = [MOMENT, MOMENT - timedelta(days=1), MOMENT - timedelta(days=2)]
-    flows = [start(settings={"extra": {"logical_date": moment}}).run() for moment in moments]
+    extras = [{"extra": {"logical_date": moment}} for moment in moments]
+    flows = [start(settings=extra, allow_older=True).run() for extra in extras]
     record = flows[0].record
 
     assert [{}, {}, {}] == [flow.errors for flow in flows]
     assert (3 * PEOPLE, PEOPLE) == (record["accepted"], record["users"])
     stamps = [message["timestamp"] for message in flows[0].sent]
     assert [moment.isoformat() for moment in moments for _ in range(PEOPLE)] == stamps
+    refused = start(settings=extras[1]).run()
+    assert "allow_older=True" in str(refused.errors["extract"])
+    assert 3 * PEOPLE == refused.record["accepted"]
 
 
 @hazard(
@@ -180,7 +184,7 @@ def test_a07_backwards(start: Start) -> None:
 def test_a08_many_runs_at_once(start: Start) -> None:
     """Runs do not take each other's messages for repeats."""
     days = [{"logical_date": MOMENT - timedelta(days=day)} for day in range(3)]
-    flows = [start(settings={"extra": extra}) for extra in days]
+    flows = [start(settings={"extra": extra}, allow_older=True) for extra in days]
     flows += [start(sync_id=name) for name in ("this", "that")]
     with ThreadPoolExecutor(5) as pool:
         list(pool.map(Flow.run, flows))

@@ -155,6 +155,11 @@ def test_only_complete_books_are_green(
         "messages": messages,
         "duplicates": 0,
         "rejected": 0,
+        "unchanged": 0,
+        "superseded": 0,
+        "forgotten": 0,
+        "resent": 0,
+        "left": 0,
         "dry_run": False,
     }
     receipt = Receipt(accepted=accepted, refused=refused, unknown=unknown)

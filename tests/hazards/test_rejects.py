@@ -57,7 +57,7 @@ def test_rows_that_a_guard_stopped_at_are_found(
     flow = start(rejects=f"file://{tmp_path}").run()
     said = everything.text(flow)
 
-    stopped(flow, "permanent", "rejected")
+    stopped(flow, "permanent", "rejected", kept=True)
     (file,) = tmp_path.iterdir()
     assert f"python -m airflow_provider_looker_segment rejects file://{file} --show-values" in said
 

@@ -1,0 +1,104 @@
+"""What a sync remembers between its runs, outside its snapshot.
+
+Plain JSON enters and leaves; no id and no trait value is among it. Records of earlier versions,
+which lack what later ones note, stay readable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import datetime
+from typing import Any
+
+from airflow_provider_looker_segment.exceptions import PermanentError
+
+
+@dataclass(frozen=True, slots=True)
+class StoppedRun:
+    """A run that a guard stopped, whose chunks wait for somebody's approval.
+
+    :param generation: of its extract.
+    :param chunks: how many there are.
+    :param run: its name in the snapshot; empty where the sync has none.
+    :param approved_by: the DAG run that delivers it, once somebody has approved it.
+    """
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int
+    generation: int
+    chunks: int
+    run: str = ""
+    approved_by: str = ""
+
+    def is_of(self, ti: Any) -> bool:
+        """Whether this task instance extracted it."""
+        mine = (ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
+        return mine == (self.dag_id, self.run_id, self.task_id, self.map_index)
+
+
+@dataclass(frozen=True, slots=True)
+class SyncRecord:
+    """What is known of a sync before a run of it begins.
+
+    :param look_id: of the last run that was reported.
+    :param source: the Segment source of that run.
+    :param snapshot: where the snapshot is: ``path`` and ``local``; empty where there is none.
+    :param generation: of the snapshot after the last commit; 0 before the first.
+    :param newest: the newest window that was reported, ISO 8601 in UTC.
+    :param rows: rows of the last green run.
+    :param contract: what the Look was at the first green run, or when it was accepted.
+    :param stopped: the run that waits for approval.
+    :param rejects: the folder of rejected rows.
+    """
+
+    look_id: str = ""
+    source: str = ""
+    snapshot: Mapping[str, Any] | None = None
+    generation: int = 0
+    newest: str = ""
+    rows: int | None = None
+    contract: Mapping[str, Any] | None = None
+    stopped: StoppedRun | None = None
+    rejects: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the record as plain JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, said: Mapping[str, Any]) -> SyncRecord:
+        """Read back what :meth:`as_dict` wrote, in this version or another."""
+        known = {field.name for field in fields(cls)}
+        values = {name: value for name, value in said.items() if name in known}
+        stopped = values.get("stopped")
+        if stopped is not None:
+            values["stopped"] = StoppedRun(**stopped)
+        return cls(**values)
+
+    def check_window(self, end: datetime, *, where: str, sync_id: str) -> None:
+        """Refuse to overwrite what a newer window has said of its users.
+
+        :param end: of the run's window.
+        :raises PermanentError: when a newer window was reported.
+        """
+        if not self.newest or end >= datetime.fromisoformat(self.newest):
+            return
+        raise PermanentError(
+            f"{where}: a full run of sync {sync_id!r}",
+            should=f"stand for {self.newest} or later",
+            but=f"it stands for {end.isoformat()}, and would overwrite newer traits",
+            do='Nothing was sent. mode="changed" sends an older window only where nothing newer '
+            "is known; allow_older=True sends it all the same.",
+        )
+
+    def reported(self, end: str) -> SyncRecord:
+        """Note that a run has sent something.
+
+        :param end: of its window.
+        """
+        if self.newest and datetime.fromisoformat(end) < datetime.fromisoformat(self.newest):
+            return self
+        return replace(self, newest=end)

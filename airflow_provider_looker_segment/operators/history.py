@@ -1,0 +1,337 @@
+"""A run's part in the history of its sync: what it may send, what it decides, what it commits.
+
+Mapped lines enter, lines to send leave; fates enter, the next snapshot is written.
+In ``full`` there is no snapshot, and only those who were forgotten are left out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import TracebackType
+from typing import Any, Self
+
+from airflow_provider_looker_segment.core.chunking import Line
+from airflow_provider_looker_segment.core.encoding import decode, may_exceed, sent_bytes
+from airflow_provider_looker_segment.core.history import Fates
+from airflow_provider_looker_segment.core.limits import MAX_TRAITS
+from airflow_provider_looker_segment.core.manifest import Manifest
+from airflow_provider_looker_segment.core.prepare import Preparation
+from airflow_provider_looker_segment.core.snapshot import Rules, identity
+from airflow_provider_looker_segment.core.sync import StoppedRun, SyncRecord
+from airflow_provider_looker_segment.exceptions import PermanentError
+from airflow_provider_looker_segment.stores import chunks
+from airflow_provider_looker_segment.stores.diff import Diff
+from airflow_provider_looker_segment.stores.generations import Identity
+from airflow_provider_looker_segment.stores.snapshot_folder import SnapshotFolder, storage
+from airflow_provider_looker_segment.stores.snapshot_seal import SnapshotSeal
+from airflow_provider_looker_segment.stores.snapshots import SnapshotStore, run_name
+from airflow_provider_looker_segment.stores.syncs import SyncStore
+
+_GOING_ON = ["queued", "running"]
+
+
+@dataclass(slots=True)
+class RunHistory:
+    """One run's comparison with what its sync has sent, as a context manager.
+
+    :param sync: what the sync remembers.
+    :param record: of it, as it was when the run began.
+    :param rules: of the mode; ``None`` in ``full``.
+    :param store: the snapshot; ``None`` in ``full``.
+    :param window: its end, in microseconds since 1970.
+    :param complete: whether it asks for everything that the sync is about.
+    :param is_dry_run: whether nothing may be written.
+    :param ti: the task instance that extracts.
+    """
+
+    sync: SyncStore
+    record: SyncRecord
+    rules: Rules | None
+    store: SnapshotStore | None
+    window: int
+    complete: bool
+    is_dry_run: bool
+    ti: Any
+    counts: Counter[str] = field(default_factory=Counter, init=False)
+    _stack: ExitStack = field(default_factory=ExitStack, init=False)
+    _base: Path | None = field(default=None, init=False)
+    _diff: Diff | None = field(default=None, init=False)
+    _users_in: int = field(default=0, init=False)
+    _forgotten: frozenset[bytes] = field(default=frozenset(), init=False)
+    _seal: SnapshotSeal | None = field(default=None, init=False)
+
+    @property
+    def run(self) -> str:
+        """What the snapshot calls this run; empty where there is none."""
+        if self.store is None:
+            return ""
+        return run_of(self.ti)
+
+    def __enter__(self) -> Self:
+        self._forgotten = self.sync.forgotten()
+        if self._forgotten:
+            self._seal = self.sync.seal()
+        if self.store is not None:
+            reading = self.store.read() if self.is_dry_run else self._begin(self.store)
+            self._base = self._stack.enter_context(reading)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    def lines(self, lines: Iterable[Line], preparation: Preparation) -> Iterator[Line]:
+        """Choose what is sent of what was mapped, and add what else must be sent."""
+        if self._forgotten:
+            lines = self._without_forgotten(lines)
+        if self.rules is None or self.store is None or self._base is None:
+            for line in lines:
+                self.counts["sent"] += 1
+                yield line
+            return
+        folder = self._stack.enter_context(TemporaryDirectory(prefix="looker-segment-"))
+
+        def refusal(message: dict[str, Any], text: str) -> str:
+            limit = preparation.max_body_bytes
+            if may_exceed(text, limit) and sent_bytes(message) > limit:
+                return "message_too_large"
+            return "too_many_traits" if len(message["traits"]) > MAX_TRAITS else ""
+
+        self._diff = Diff(
+            self._base,
+            Path(folder),
+            seal=self.store.seal,
+            rules=self.rules,
+            run=self.run,
+            window=self.window,
+            complete=self.complete,
+            refusal=refusal,
+            on_refused=lambda code, row: preparation.tally.problems.add(code, "", row),
+        )
+        yield from self._diff.lines(lines)
+        self.counts.update(self._diff.counts)
+
+    def observe(self, body: Mapping[str, Any]) -> None:
+        """Note that the Look holds a user whose row is no message.
+
+        :param body: with their ids.
+        """
+        if self._diff is not None:
+            self._diff.observe(*identity(body))
+
+    @property
+    def compares(self) -> bool:
+        """Whether the mode has a snapshot."""
+        return self.store is not None
+
+    @property
+    def users_in(self) -> int:
+        """How many users Segment was last told to be in the Look."""
+        return self._users_in
+
+    def warnings(self, where: str) -> list[str]:
+        """Say what the run could not tell.
+
+        :param where: how messages name the Look.
+        """
+        said = []
+        if self.rules is not None and self.rules.mirrors and not self.complete:
+            said.append(
+                f"{where}: nobody leaves by this run, for it does not ask for everything that its "
+                "sync is about"
+            )
+        if self.counts["unreachable"]:
+            said.append(
+                f"{where}: of {self.counts['unreachable']:,} users nothing is known that a message "
+                "could be made of, or it would be too large"
+            )
+        return said
+
+    def push(self) -> None:
+        """Store what was decided, before anything of it is sent."""
+        if self._diff is not None and self.store is not None:
+            self._users_in = self._diff.users_in
+            self._diff.close()
+            if not self.is_dry_run:
+                self.store.push(self.run, self._diff)
+
+    def discard(self) -> None:
+        """Take back what was stored, because nothing of it will be sent."""
+        if self.store is not None and not self.is_dry_run:
+            self.store.discard(self.run)
+
+    def stop(self, manifest: Manifest) -> None:
+        """Remember a run that a guard stopped, in place of an earlier one."""
+        delete_stopped(self.sync, self.ti, self.store)
+        stopped = StoppedRun(
+            dag_id=self.ti.dag_id,
+            run_id=self.ti.run_id,
+            task_id=self.ti.task_id,
+            map_index=self.ti.map_index,
+            generation=manifest.generation,
+            chunks=manifest.chunks,
+            run=self.run,
+        )
+        self.sync.write(replace(self.sync.read(), stopped=stopped))
+
+    def _begin(self, store: SnapshotStore) -> Any:
+        for run, about in store.open_runs().items():
+            if run != self.run and about:
+                self._sweep(store, run, about)
+        return store.begin(self.run, about_of(self.ti))
+
+    def _sweep(self, store: SnapshotStore, run: str, about: Mapping[str, Any]) -> None:
+        """Close a run whose report will never come."""
+        stopped = self.record.stopped
+        if stopped is not None and stopped.run == run and not stopped.approved_by:
+            return
+        dag_id, run_id, task_id = (about.get(name) for name in ("dag_id", "run_id", "task_id"))
+        mine = about_of(self.ti)
+        is_cleared = about == mine
+        if not is_cleared and self.ti.get_dr_count(
+            dag_id=dag_id, run_ids=[run_id], states=_GOING_ON
+        ):
+            return
+        name = task_id if about["map_index"] < 0 else f"{task_id}_{about['map_index']}"
+        states = self.ti.get_task_states(dag_id=dag_id, task_ids=[task_id], run_ids=[run_id])
+        # Of a run that was deleted nothing is known, so it may have sent everything.
+        state = str(states.get(run_id, {}).get(name, "success"))
+        if is_cleared or state == "success":
+            store.abandon(run)
+        else:
+            # Identify never began.
+            store.discard(run)
+
+    def _without_forgotten(self, lines: Iterable[Line]) -> Iterator[Line]:
+        for line in lines:
+            if self._seal and self._seal.key(*identity(decode(line.body))) in self._forgotten:
+                self.counts["forgotten"] += 1
+            else:
+                yield line
+
+
+def run_of(ti: Any) -> str:
+    """Name the run of an extract task: another one for each of its generations."""
+    return run_name(ti.dag_id, ti.run_id, ti.task_id, str(ti.map_index), str(ti.max_tries))
+
+
+def about_of(ti: Any) -> dict[str, Any]:
+    """Say which extract task decided a run, for whoever asks whether it still goes on."""
+    names = ("dag_id", "run_id", "task_id", "map_index")
+    return {name: getattr(ti, name) for name in names}
+
+
+def open_store(
+    sync: SyncStore, snapshot: Mapping[str, Any], *, look_id: str, source: str, remembered: int
+) -> SnapshotStore:
+    """Open a sync's snapshot.
+
+    :param snapshot: where it is; see :func:`~.stores.snapshot_folder.storage`.
+    :param remembered: the generation that it has at least.
+    """
+    folder = SnapshotFolder(storage(snapshot), sync.sync_id)
+    own = Identity(sync.sync_id, look_id, source)
+    return SnapshotStore(folder, own, secret=sync.secret(), remembered=remembered)
+
+
+def commit(manifest: Manifest, fates: Fates, sync: SyncStore) -> None:
+    """Make what a run sent part of its sync's snapshot, where it has one.
+
+    :param fates: of its messages.
+    """
+    said = manifest.history
+    if not said or manifest.dry_run:
+        return
+    record = sync.read()
+    store = open_store(
+        sync,
+        said["snapshot"],
+        look_id=manifest.look["id"],
+        source=said["source"],
+        # The record may be another source's by now; the pointer says whose the snapshot is.
+        remembered=record.generation,
+    )
+    generation = store.commit(said["run"], fates)
+    record = sync.read()
+    sync.write(
+        replace(
+            record,
+            look_id=manifest.look["id"],
+            source=said["source"],
+            snapshot=said["snapshot"],
+            generation=max(generation, record.generation),
+        )
+    )
+
+
+def remember(manifest: Manifest, sync: SyncStore, ti: Any, *, sent: bool, green: bool) -> None:
+    """Note in the sync's record what a run has done.
+
+    :param sent: whether Segment has, or may have, anything of it.
+    :param green: whether it did all that it promised.
+    """
+    if manifest.dry_run:
+        return
+    record = sync.read()
+    if sent or green:
+        record = record.reported(str(manifest.window["end"]))
+        record = replace(record, look_id=manifest.look["id"], rejects=manifest.rejects_folder)
+    if green:
+        record = replace(record, rows=manifest.rows, contract=manifest.contract or record.contract)
+    sync.write(record)
+    if green:
+        # Whatever was stopped before it is out of date now.
+        delete_stopped(sync, ti, None)
+
+
+def delete_stopped(sync: SyncStore, ti: Any, store: SnapshotStore | None) -> None:
+    """Delete the chunks of a run that waits for approval, if there is one."""
+    record = sync.read()
+    stopped = record.stopped
+    if stopped is None:
+        return
+    if not stopped.is_of(ti):
+        # Airflow itself deletes what an earlier try of this very task has left.
+        chunks.delete(
+            ti,
+            stopped.chunks,
+            task_id=stopped.task_id,
+            map_index=stopped.map_index,
+            of=(stopped.dag_id, stopped.run_id),
+        )
+    if store is not None and stopped.run and not stopped.approved_by:
+        store.discard(stopped.run)
+    sync.write(replace(record, stopped=None))
+
+
+def approved(sync: SyncStore, run_id: str, ti: Any) -> StoppedRun:
+    """Find the run that somebody has approved, and note who delivers it.
+
+    :param run_id: of the DAG run that a guard stopped.
+    :raises PermanentError: when no such run waits.
+    """
+    record = sync.read()
+    stopped = record.stopped
+    if (
+        stopped is None
+        or (stopped.dag_id, stopped.run_id, stopped.task_id) != (ti.dag_id, run_id, ti.task_id)
+        or stopped.approved_by not in ("", ti.run_id)
+    ):
+        raise PermanentError(
+            f"Argument `approve`, run {run_id!r}:",
+            should=f"be the run of sync {sync.sync_id!r} that a guard stopped last",
+            but="it is not, or a later run was green, or it was approved already",
+            do="Run the Look again without `approve`.",
+        )
+    stopped = replace(stopped, approved_by=ti.run_id)
+    sync.write(replace(record, stopped=stopped))
+    return stopped

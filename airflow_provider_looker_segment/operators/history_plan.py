@@ -1,0 +1,133 @@
+"""What a run may do, given the history of its sync: asked before the query runs.
+
+An operator's arguments and the sync's record enter, a :class:`RunHistory` leaves, or an error that
+says what to do instead.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, cast, get_args
+
+from airflow_provider_looker_segment.connections import SegmentSettings
+from airflow_provider_looker_segment.core import contract
+from airflow_provider_looker_segment.core.manifest import Manifest
+from airflow_provider_looker_segment.core.mapping import Plan
+from airflow_provider_looker_segment.core.query import RunQuery
+from airflow_provider_looker_segment.core.snapshot import Mode, OnLeave, Rules, microseconds
+from airflow_provider_looker_segment.core.sync import SyncRecord
+from airflow_provider_looker_segment.exceptions import PermanentError
+from airflow_provider_looker_segment.operators import arguments
+from airflow_provider_looker_segment.operators.history import RunHistory, open_store, run_of
+from airflow_provider_looker_segment.stores.generations import source_of
+from airflow_provider_looker_segment.stores.syncs import SyncStore
+
+if TYPE_CHECKING:
+    from airflow_provider_looker_segment.operators.looker import LookerRunLookOperator
+
+_MODES = ("full", *get_args(Mode))
+
+
+def plan_history(
+    operator: LookerRunLookOperator,
+    ti: Any,
+    *,
+    planned: Plan,
+    query: RunQuery,
+    manifest: Manifest,
+    segment: SegmentSettings,
+) -> RunHistory:
+    """Find out what a run may do, and note it in its manifest.
+
+    :param query: what Looker will be asked for.
+    :param manifest: mode, contract and the snapshot's place are written into it.
+    :raises PermanentError: when the history of the sync forbids the run.
+    """
+    sync = SyncStore(manifest.sync_id)
+    record = sync.read()
+    rules = _rules(operator, planned)
+    manifest.mode = rules.mode if rules is not None else "full"
+    asked = sorted(arguments.expressions("filters", operator.filters))
+    manifest.contract = _contract(operator, record, planned, asked, manifest)
+    end = datetime.fromisoformat(str(manifest.window["end"]))
+    store = None
+    if rules is None:
+        _check_full(operator, record, end, manifest, where=planned.look.where)
+    else:
+        place = arguments.snapshot(operator.snapshot)
+        if not place:
+            raise PermanentError(
+                f"Argument `snapshot`, mode {rules.mode!r}:",
+                should="say where to keep what Segment accepted",
+                but="it is empty",
+                do='Write an address such as "s3://conn_id@bucket/folder".',
+            )
+        source = source_of(segment.host, segment.conn_id, segment.source)
+        store = open_store(
+            sync,
+            place,
+            look_id=planned.look.id,
+            source=source,
+            remembered=record.generation,
+        )
+        manifest.history = {"snapshot": place, "source": source, "run": run_of(ti)}
+    return RunHistory(
+        sync=sync,
+        record=record,
+        rules=rules,
+        store=store,
+        window=microseconds(end),
+        complete=query.row_limit == -1 and asked == manifest.contract["run_filters"],
+        is_dry_run=manifest.dry_run,
+        ti=ti,
+    )
+
+
+def _rules(operator: LookerRunLookOperator, planned: Plan) -> Rules | None:
+    mode = arguments.choice("mode", operator.mode, _MODES)
+    on_leave = arguments.choice("on_leave", operator.on_leave, get_args(OnLeave))
+    if mode == "full":
+        return None
+    trait = arguments.address("membership_trait", operator.membership_trait)
+    rules = Rules(
+        cast("Mode", mode), cast("OnLeave", on_leave), trait or f"in_cohort_{planned.look.id}"
+    )
+    rules.check([name for name, _ in planned.traits], where=planned.look.where)
+    return rules
+
+
+def _contract(
+    operator: LookerRunLookOperator,
+    record: SyncRecord,
+    planned: Plan,
+    asked: list[str],
+    manifest: Manifest,
+) -> dict[str, Any]:
+    """Compare the Look with what the sync relies on; return what it relies on from now on."""
+    now = {**contract.contract(planned), "run_filters": asked}
+    if record.contract is None or arguments.flag("accept_changes", operator.accept_changes):
+        return now
+    manifest.warnings += contract.check(record.contract, now, where=planned.look.where)
+    # A filter that somebody chose for one run is no part of what the sync is about.
+    return {**now, "run_filters": record.contract["run_filters"]}
+
+
+def _check_full(
+    operator: LookerRunLookOperator,
+    record: SyncRecord,
+    end: datetime,
+    manifest: Manifest,
+    *,
+    where: str,
+) -> None:
+    if manifest.dry_run:
+        return
+    if record.generation:
+        raise PermanentError(
+            f"{where}: the sync {manifest.sync_id!r}",
+            should='run in mode "changed" or "mirror"',
+            but="this run is full, and the snapshot would no longer say what Segment holds",
+            do="Nothing was queried. Give full runs a sync_id of their own, or reset the snapshot.",
+        )
+    if not arguments.flag("allow_older", operator.allow_older):
+        record.check_window(end, where=where, sync_id=manifest.sync_id)

@@ -1,0 +1,100 @@
+"""What syncs remember, in Airflow's variables: records, secrets, and who was forgotten.
+
+Records enter and leave. A secret leaves only towards the snapshot's seal, and of a forgotten user
+only a keyed hash is kept.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+from collections.abc import Iterable
+from typing import Protocol
+
+from airflow_provider_looker_segment.core.identity import fingerprint
+from airflow_provider_looker_segment.core.sync import SyncRecord
+from airflow_provider_looker_segment.stores.snapshot_seal import SECRET_BYTES, SnapshotSeal
+
+_PREFIX = "looker_segment"
+_SLUG_CHARS = 60
+
+
+class Variables(Protocol):
+    """Airflow's variables, as a task or as a command reaches them."""
+
+    def get(self, key: str) -> str | None:
+        """Return a variable's text; ``None`` where there is none."""
+
+    def set(self, key: str, text: str, description: str) -> None:
+        """Write a variable's text."""
+
+
+class TaskVariables:
+    """Airflow's variables, from within a task."""
+
+    def get(self, key: str) -> str | None:
+        """Return a variable's text; ``None`` where there is none."""
+        from airflow.sdk import Variable  # noqa: PLC0415 - as late as the other SDK calls
+
+        found = Variable.get(key, default=None)
+        return None if found is None else str(found)
+
+    def set(self, key: str, text: str, description: str) -> None:
+        """Write a variable's text."""
+        from airflow.sdk import Variable  # noqa: PLC0415
+
+        Variable.set(key, text, description=description)
+
+
+class SyncStore:
+    """What one sync remembers.
+
+    :param variables: where.
+    """
+
+    def __init__(self, sync_id: str, variables: Variables | None = None) -> None:
+        slug = re.sub(r"[^A-Za-z0-9_-]+", "-", sync_id)[:_SLUG_CHARS]
+        self.sync_id = sync_id
+        self._name = f"{slug}-{fingerprint(sync_id).hex()[:8]}"
+        self._variables = variables or TaskVariables()
+
+    def read(self) -> SyncRecord:
+        """Return what is known; an empty record before the first run."""
+        text = self._variables.get(self._key("sync"))
+        return SyncRecord.from_dict(json.loads(text)) if text else SyncRecord()
+
+    def write(self, record: SyncRecord) -> None:
+        """Remember a record."""
+        text = json.dumps(record.as_dict())
+        self._variables.set(self._key("sync"), text, f"What the sync {self.sync_id} remembers")
+
+    def seal(self) -> SnapshotSeal:
+        """Return what hides this sync's users; the first call makes its secret."""
+        return SnapshotSeal(self.secret())
+
+    def secret(self) -> bytes:
+        """Return the sync's secret; the first call makes it."""
+        text = self._variables.get(self._key("secret"))
+        if not text:
+            made = base64.b64encode(os.urandom(SECRET_BYTES)).decode("ascii")
+            description = f"Hides the users in the snapshot of the sync {self.sync_id}"
+            self._variables.set(self._key("secret"), made, description)
+            # Another run may have made one at the same moment: what is read is what counts.
+            text = self._variables.get(self._key("secret")) or made
+        return base64.b64decode(text)
+
+    def forgotten(self) -> frozenset[bytes]:
+        """Return the keys of the users who get no message any more."""
+        text = self._variables.get(self._key("forgotten"))
+        return frozenset(bytes.fromhex(key) for key in json.loads(text)) if text else frozenset()
+
+    def forget(self, keys: Iterable[bytes]) -> None:
+        """Add users who get no message any more."""
+        all_keys = sorted(key.hex() for key in self.forgotten() | set(keys))
+        description = f"Keyed hashes of users whom the sync {self.sync_id} must not send"
+        self._variables.set(self._key("forgotten"), json.dumps(all_keys), description)
+
+    def _key(self, what: str) -> str:
+        return f"{_PREFIX}_{what}_{self._name}"

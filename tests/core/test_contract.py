@@ -1,0 +1,99 @@
+"""The contract of a sync: what of a Look may change without anybody's consent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from airflow_provider_looker_segment.core.contract import check, contract
+from airflow_provider_looker_segment.core.look import read_look
+from airflow_provider_looker_segment.core.mapping import Mapping, plan
+from airflow_provider_looker_segment.exceptions import PermanentError
+
+PINNED = {
+    "ids": {"user_id": "users.id", "email": "users.email"},
+    "traits": {"users.email": ["email", "string"], "users.plan": ["Plan", "string"]},
+    "filters": {"users.state": "CA"},
+    "limit": "",
+}
+
+
+def changed(**parts: Any) -> dict[str, Any]:
+    """Return the contract with some parts replaced."""
+    return {**PINNED, **parts}
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        (
+            changed(traits={**PINNED["traits"], "users.plan": ["Tier", "string"]}),
+            "`users.plan` was sent as `Plan` and would be sent as `Tier`",
+        ),
+        (
+            changed(traits={**PINNED["traits"], "users.plan": ["Plan", "number"]}),
+            "`users.plan` was of type string and is of type number",
+        ),
+        (
+            changed(traits={"users.email": ["email", "string"]}),
+            "the trait `Plan` from `users.plan` is gone",
+        ),
+        (changed(filters={}), "the filter `users.state` was 'CA' and is absent"),
+        (changed(filters={"users.state": "NY"}), "was 'CA' and is 'NY'"),
+        (
+            changed(filters={**PINNED["filters"], "users.age": ">5"}),
+            "the filter `users.age` was absent and is '>5'",
+        ),
+        (
+            changed(ids={"user_id": "users.uid", "email": "users.email"}),
+            "user_id came from `users.id` and comes from `users.uid`",
+        ),
+        (changed(ids={"user_id": "users.id"}), "email came from `users.email` and comes from no"),
+        (changed(limit="100"), "the row limit was none and is 100"),
+    ],
+)
+def test_what_breaks_it(now: dict[str, Any], said: str) -> None:
+    """Old and new are named, and the way to accept them."""
+    with pytest.raises(PermanentError) as caught:
+        check(PINNED, now, where="Look 42")
+
+    assert said in str(caught.value)
+    assert "accept_changes=True" in str(caught.value)
+
+
+def test_a_new_trait_is_a_warning() -> None:
+    """More is told about a user than before, and nothing else."""
+    now = changed(traits={**PINNED["traits"], "users.age": ["Age", "number"]})
+
+    assert [] == check(PINNED, PINNED, where="Look 42")
+    assert ["Look 42: the trait `Age` from `users.age` is new"] == (
+        check(PINNED, now, where="Look 42")
+    )
+
+
+@pytest.mark.parametrize(
+    ("limit", "pinned"), [("500", ""), ("5000", ""), (None, ""), ("100", "100")]
+)
+def test_what_is_pinned(limit: str | None, pinned: str) -> None:
+    """Columns, ids, filters, a custom filter, and a limit that somebody chose."""
+    dimensions = [
+        {"name": "users.id", "label": "ID", "label_short": "id", "type": "number"},
+        {"name": "users.email", "label": "Email", "label_short": "email", "type": "string"},
+    ]
+    query = {
+        "model": "m",
+        "view": "users",
+        "fields": ["users.id", "users.email"],
+        "filters": {"users.state": "CA"},
+        "filter_expression": "${users.age} > 5",
+        "limit": limit,
+    }
+    explore = {"fields": {"dimensions": dimensions}}
+    look = read_look({"id": "42", "title": "", "query": query}, explore)
+    found = contract(plan(look, Mapping(user_id="users.id")))
+
+    assert {"user_id": "users.id", "email": "users.email"} == found["ids"]
+    assert {"users.email": ["email", "string"]} == found["traits"]
+    assert {"users.state": "CA", "custom filter": "${users.age} > 5"} == found["filters"]
+    assert pinned == found["limit"]

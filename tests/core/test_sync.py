@@ -1,0 +1,44 @@
+"""What a sync remembers between its runs."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from airflow_provider_looker_segment.core.sync import StoppedRun, SyncRecord
+from airflow_provider_looker_segment.exceptions import PermanentError
+
+MAY, JUNE = (datetime(2019, month, 1, tzinfo=UTC) for month in (5, 6))
+
+
+def test_plain_json_and_back() -> None:
+    """A record survives its way through a variable; what another version noted is no error."""
+    stopped = StoppedRun("dag", "run", "extract", -1, 3, 2, run="r")
+    record = SyncRecord(look_id="42", rows=5, contract={"ids": {}}, stopped=stopped)
+    said = json.loads(json.dumps(record.as_dict()))
+
+    assert record == SyncRecord.from_dict(said)
+    assert record == SyncRecord.from_dict({**said, "later": 1})
+    assert SyncRecord(rows=5) == SyncRecord.from_dict({"rows": 5})
+
+
+def test_the_newest_window_stays_the_newest() -> None:
+    """An older run does not make the sync forget a newer one."""
+    newest = SyncRecord().reported(JUNE.isoformat())
+
+    assert newest == newest.reported(MAY.isoformat())
+    assert (
+        JUNE.isoformat() == SyncRecord().reported(MAY.isoformat()).reported(JUNE.isoformat()).newest
+    )
+
+
+def test_an_older_window_is_refused() -> None:
+    """The same one, and a newer one, are not."""
+    record = SyncRecord().reported(JUNE.isoformat())
+    record.check_window(JUNE, where="Look 42", sync_id="s")
+    SyncRecord().check_window(MAY, where="Look 42", sync_id="s")
+
+    with pytest.raises(PermanentError, match="allow_older=True"):
+        record.check_window(MAY, where="Look 42", sync_id="s")

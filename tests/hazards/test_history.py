@@ -1,0 +1,450 @@
+"""Syncs with a history, in whole runs: what a run sends after others, whatever happened to them."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_looker_segment.core.traits import RESERVED_TYPES
+from tests.hazards.conftest import BATCH, SMALL_BATCHES
+from tests.hazards.flow import MOMENT, Flow, connect, row, stopped
+
+Start = Callable[..., Flow]
+Answer = Callable[..., None]
+Cohort = dict[str | float, dict[str, Any]]
+Open = Callable[..., Flow]
+
+MODES: dict[str, dict[str, Any]] = {
+    "changed": {"mode": "changed"},
+    "membership": {"mode": "mirror", "membership_trait": "in_cohort"},
+    "clear": {"mode": "mirror", "on_leave": "clear"},
+}
+ALL_MAY_LEAVE = {"max_leavers": 1}
+
+
+@pytest.fixture
+def snapshot(tmp_path: Path) -> dict[str, Any]:
+    """A folder for snapshots that every worker has."""
+    return {"path": f"file://{tmp_path}/snapshots", "local": True}
+
+
+@pytest.fixture
+def begin(start: Start, sandbox: Any, snapshot: dict[str, Any]) -> Open:
+    """Return a function that prepares the run of one window's cohort."""
+
+    def prepare(day: int, cohort: Cohort, **choices: Any) -> Flow:
+        sandbox.looker_faults.clear()
+        rows = [
+            row(id=json.dumps(user), **{name: json.dumps(v) for name, v in traits.items()})
+            for user, traits in cohort.items()
+        ]
+        body = f'{{"status":"complete","data":[{",".join(rows)}]}}'
+        sandbox.looker_faults.add(
+            "body",
+            body=body,
+            path="/run/json_detail$",
+            content_type="application/json",
+            times=-1,
+        )
+        settings = {"extra": {"logical_date": MOMENT + timedelta(days=day)}}
+        given = {"snapshot": snapshot, "guards": ALL_MAY_LEAVE, "mode": "changed", **choices}
+        return start(settings=settings, **given)
+
+    return prepare
+
+
+def green(flow: Flow) -> Flow:
+    """Run a flow that goes well."""
+    assert {} == {name: str(error) for name, error in flow.run().errors.items()}
+    return flow
+
+
+def users(*numbers: int, **traits: Any) -> Cohort:
+    """Return some users with the same traits."""
+    return {f"u-{number}": {"note": "n", **traits} for number in numbers}
+
+
+def text(user: str | float) -> str:
+    """How an id is sent."""
+    return user if isinstance(user, str) else f"{user:.0f}"
+
+
+def in_order(cohorts: dict[int, Cohort], mode: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What the windows would have left in their order."""
+    profiles: dict[str, dict[str, Any]] = {}
+    trait = mode.get("membership_trait")
+    for _, cohort in sorted(cohorts.items()):
+        for user, cells in cohort.items():
+            traits = {"name": "Ty", **cells}
+            traits = {name: value for name, value in traits.items() if value is not None}
+            profiles[text(user)] = {**traits, trait: True} if trait else traits
+        left = profiles.keys() - {text(user) for user in cohort}
+        for user in left if mode["mode"] == "mirror" else ():
+            if trait:
+                profiles[user][trait] = False
+            else:
+                kept = {n: v for n, v in profiles[user].items() if n in RESERVED_TYPES}
+                profiles[user] = kept
+    return profiles
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
+@pytest.mark.usefixtures("clock")
+def test_backfills_converge(begin: Open, sandbox: Any, mode: dict[str, Any], seed: int) -> None:
+    """In any order, with faults, overlaps and runs that die, profiles are the in-order fold.
+
+    Cohorts burst and vanish, ids are floats, traits come and go.
+    """
+    chance = random.Random(seed)
+    days = list(range(6))
+    sizes = [12, 3, 0, 40, 5, chance.choice([0, 8])]
+    cohorts = {
+        day: {
+            float(user) if user % 2 else f"u-{user}": {
+                "note": chance.choice(["a", "b", None]),
+                "email": chance.choice([f"{user}@example.com", None]),
+            }
+            for user in chance.sample(range(1, 45), sizes[day])
+        }
+        for day in days
+    }
+    work = days + chance.sample(days, 3)
+    chance.shuffle(work)
+    unfinished: set[int] = set()
+    waiting: list[Flow] = []
+    for day in work:
+        flow = begin(day, cohorts[day], max_messages_per_second=SMALL_BATCHES, **mode)
+        kind = chance.choice(["well", "well", "overlaps", "dies", "lost", "fails"])
+        if kind == "lost":
+            sandbox.segment_faults.add("lost_answer", path=BATCH, after=1, times=1)
+        if kind == "fails":
+            sandbox.segment_faults.add("status", status=401, path=BATCH, after=1, times=1)
+        flow.extract()
+        if kind == "overlaps":
+            waiting.append(flow)
+            continue
+        flow.identify()
+        if kind == "dies":
+            flow.is_over = True
+            unfinished.add(day)
+            continue
+        flow.report()
+        if flow.errors:
+            unfinished.add(day)
+        for late in waiting:
+            late.identify().report()
+        waiting = []
+    for late in waiting:
+        late.identify().report()
+    sandbox.segment_faults.clear()
+    for day in sorted(unfinished, key=lambda _: chance.random()):
+        green(begin(day, cohorts[day], **mode))
+    last = green(begin(days[-1], cohorts[days[-1]], **mode))
+
+    assert in_order(cohorts, mode) == last.profiles
+
+
+@pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
+def test_nothing_is_sent_twice_that_is_known(begin: Open, mode: dict[str, Any]) -> None:
+    """The same cohort again costs no call, and the report says so."""
+    first = green(begin(0, users(1, 2, 3), **mode))
+    again = green(begin(1, users(3, 2, 1), **mode))
+
+    assert (3, 3, 0) == tuple(
+        first.books[name] for name in ("accepted", "new_users", "saved_calls")
+    )
+    assert (0, 0, 3, 3) == tuple(
+        again.books[name] for name in ("messages", "new_users", "unchanged", "saved_calls")
+    )
+    assert 1 == first.record["requests"]
+
+
+def test_an_older_row_is_superseded(begin: Open) -> None:
+    """What a newer window has said stays, and the books tell."""
+    green(begin(1, users(1, note="new")))
+    older = green(begin(0, users(1, 2, note="old")))
+
+    assert (1, 1, 1) == tuple(older.books[name] for name in ("superseded", "messages", "new_users"))
+    assert ["new", "old"] == [older.profiles[user]["note"] for user in ("u-1", "u-2")]
+
+
+def test_a_rejected_row_does_not_leave(begin: Open) -> None:
+    """Who has a row is in the Look, whatever is wrong with it."""
+    mode = {**MODES["membership"], "guards": {"max_leavers": 0, "max_rejected": 1}}
+    green(begin(0, users(1, 2), **mode))
+    after = green(begin(1, {**users(1), "u-2": {"note": ["a", "list"]}}, **mode))
+
+    assert (1, 0) == (after.books["rejected"], after.books["left"])
+    assert [True, True] == [after.profiles[user]["in_cohort"] for user in ("u-1", "u-2")]
+
+
+@pytest.mark.parametrize("choice", [{"row_limit": "10"}, {"filters": {"people.name": "Ty"}}])
+def test_nobody_leaves_by_a_part_of_the_look(begin: Open, choice: dict[str, Any]) -> None:
+    """A limit, or filters that the sync does not have, make a pull that proves nothing."""
+    green(begin(0, users(1, 2), **MODES["membership"]))
+    after = green(begin(1, users(1), **MODES["membership"], **choice))
+
+    assert 0 == after.books["left"]
+    assert any("nobody leaves" in warning for warning in after.books["warnings"])
+
+
+def test_too_many_leavers_send_nothing(begin: Open) -> None:
+    """Half a cohort does not leave in a day, unless somebody says so."""
+    mode = {**MODES["membership"], "guards": {}}
+    green(begin(0, users(1, 2, 3, 4), **mode))
+    flow = begin(1, users(1, 2, 3, note="new"), **mode).run()
+
+    assert "1" in str(flow.errors["extract"])
+    assert "max_leavers" in str(flow.errors["extract"])
+    assert f'approve="{flow.run_id}"' in str(flow.errors["report"])
+    assert flow.profiles["u-4"]["in_cohort"] is True
+    assert "n" == flow.profiles["u-1"]["note"]
+
+
+@pytest.mark.parametrize("mode", ["full", "membership"])
+def test_a_stopped_run_can_be_approved(begin: Open, mode: str) -> None:
+    """Exactly what it would have sent is sent, whatever the Look says by then."""
+    choices = MODES.get(mode, {"mode": "full"})
+    green(begin(0, users(1, 2, 3, 4), **choices))
+    limits = {"max_leavers": 0, "max_messages": 1}
+    held = begin(1, users(1, 2, note="new"), **{**choices, "guards": limits}).run()
+    assert "failed" == held.states["extract"]
+    assert held.xcoms.chunks()
+
+    flow = green(begin(2, users(9), **choices, approve=held.run_id))
+
+    assert ["new", "n"] == [flow.profiles[user]["note"] for user in ("u-1", "u-3")]
+    assert "u-9" not in flow.profiles
+    assert mode == "full" or flow.profiles["u-3"]["in_cohort"] is False
+    assert held.xcoms.chunks() == []
+    assert "overruled" in flow.books["warnings"][-1]
+    assert (MOMENT + timedelta(days=1)).isoformat() == flow.books["window"]["end"]
+    again = begin(2, users(9), **choices, approve=held.run_id).run()
+    assert "approved already" in str(again.errors["extract"])
+    after = green(begin(1, users(1, 2, note="new"), **{**choices, "guards": {}}))
+    assert mode == "full" or 0 == after.books["messages"]
+
+
+def test_a_green_run_ends_the_wait_for_approval(begin: Open) -> None:
+    """What a later run has sent is not to be undone by an earlier one's chunks."""
+    held = begin(1, users(1), guards={"min_rows": 2}).run()
+    assert held.xcoms.chunks()
+    green(begin(2, users(1, 2)))
+
+    assert [] == held.xcoms.chunks()
+    late = begin(3, users(1), approve=held.run_id).run()
+    assert "later run was green" in str(late.errors["extract"])
+
+
+def test_another_stopped_run_takes_its_place(begin: Open) -> None:
+    """Only the last one waits, and the chunks of the one before are gone."""
+    first = begin(1, users(1), guards={"min_rows": 2}).run()
+    second = begin(2, users(2), guards={"min_rows": 2}).run()
+
+    assert [] == first.xcoms.chunks()
+    assert second.xcoms.chunks()
+    flow = green(begin(3, {}, approve=second.run_id))
+    assert {"u-2"} == set(flow.profiles)
+
+
+def test_a_stopped_run_that_was_cleared_is_another(begin: Open) -> None:
+    """Whoever approves means what they have seen."""
+    held = begin(1, users(1), guards={"min_rows": 2}).run()
+    held.clear("extract")
+    held.choices["guards"] = {}
+    held.run()
+    late = begin(2, {}, approve=held.run_id).run()
+
+    assert "approve" in str(late.errors["extract"])
+
+
+@pytest.mark.parametrize(
+    ("guards", "complaint"),
+    [
+        ({"min_rows": 3}, "min_rows"),
+        ({"max_change": 0.5}, "max_change"),
+        ({"max_messages": 1}, "max_messages"),
+    ],
+)
+@pytest.mark.parametrize("mode", ["full", "changed", "mirror"])
+def test_guards_hold_in_every_mode(
+    begin: Open, mode: str, guards: dict[str, Any], complaint: str
+) -> None:
+    """Too few rows, too different a number, too many messages: nothing is sent."""
+    first = green(begin(0, users(1, 2, 3, 4, 5, 6), mode=mode))
+    flow = begin(1, users(1, 2, note="new"), mode=mode, guards=guards).run()
+
+    assert complaint in str(flow.errors["extract"])
+    assert 6 == first.record["accepted"]
+
+
+def test_messages_that_are_not_sent_do_not_count(begin: Open) -> None:
+    """`max_messages` is about calls, and an unchanged row is none."""
+    green(begin(0, users(1, 2, 3)))
+
+    green(begin(1, users(1, 2, 3), guards={"max_messages": 1}))
+
+
+def test_full_never_goes_back_in_time(begin: Open) -> None:
+    """An older window is refused before its query, unless somebody insists."""
+    green(begin(1, users(1, note="new"), mode="full"))
+    green(begin(1, users(1, note="newer"), mode="full"))
+    before = len(begin(0, {}).asked)
+    older = begin(0, users(1, note="old"), mode="full").run()
+
+    assert 'mode="changed"' in str(older.errors["extract"])
+    assert "newer" == older.profiles["u-1"]["note"]
+    asked = [entry["path"] for entry in older.asked[before:]]
+    assert not [path for path in asked if "queries" in path]
+    green(begin(0, users(1), mode="full", dry_run=True))
+    insisted = green(begin(0, users(1, note="old"), mode="full", allow_older="yes"))
+    assert "old" == insisted.profiles["u-1"]["note"]
+
+
+def test_full_does_not_pass_a_snapshot_by(begin: Open) -> None:
+    """A snapshot that says what Segment no longer holds would be worse than none."""
+    green(begin(0, users(1)))
+    full = begin(1, users(1), mode="full").run()
+
+    assert "sync_id of their own" in str(full.errors["extract"])
+    green(begin(1, users(1), mode="full", sync_id="another"))
+
+
+def test_a_mode_needs_a_snapshot(begin: Open) -> None:
+    """It is not made up somewhere on a worker."""
+    stopped(begin(0, users(1), snapshot=None).run(), "permanent", "`snapshot`")
+
+
+def test_a_mode_is_one_of_three(begin: Open) -> None:
+    """A word that a form has wrong is no mode."""
+    stopped(begin(0, users(1), mode="delta").run(), "permanent", "full, changed, mirror")
+
+
+def test_a_rotated_key_sends_nothing_again(
+    begin: Open, sandbox: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The write key says nothing about the source."""
+    green(begin(0, users(1)))
+    connect(monkeypatch, sandbox, password="rotated")
+
+    assert 1 == green(begin(1, users(1))).books["unchanged"]
+
+
+def test_another_source_is_refused(
+    begin: Open, sandbox: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its users have never been sent there."""
+    connect(monkeypatch, sandbox, extra={"source": "production"})
+    green(begin(0, users(1)))
+    connect(monkeypatch, sandbox, extra={"source": "staging"})
+    flow = begin(1, users(1)).run()
+
+    assert "sync_id of its own" in str(flow.errors["extract"])
+    green(begin(1, users(1), sync_id="staging"))
+
+
+def test_another_look_is_refused(begin: Open) -> None:
+    """Two Looks would make each other's users leave."""
+    green(begin(0, users(1), sync_id="one"))
+    other = begin(1, users(1), sync_id="one", accept_changes=True)
+    other.look_id = "2"
+
+    assert "Look" in str(other.run().errors["extract"])
+
+
+def test_two_syncs_over_one_look(begin: Open) -> None:
+    """Each sync sends what it has not sent itself."""
+    green(begin(0, users(1), sync_id="one"))
+    other = green(begin(0, users(1), sync_id="two"))
+
+    assert (1, 2) == (other.books["messages"], other.record["accepted"])
+
+
+def test_a_relabelled_column_stops_the_run(begin: Open) -> None:
+    """Nobody notices otherwise that a trait has another name from now on."""
+    green(begin(0, users(1)))
+    renamed = {"mapping": {"rename": {"people.note": "remark"}}}
+    flow = begin(1, users(1), **renamed).run()
+
+    assert "`people.note` was sent as `note` and would be sent as `remark`" in (
+        str(flow.errors["extract"])
+    )
+    after = green(begin(1, users(1), **renamed, accept_changes=True))
+    assert {"name": "Ty", "remark": "n"} == after.profiles["u-1"]
+    green(begin(2, users(1), **renamed))
+
+
+def test_a_killed_extract_is_swept_up(begin: Open, tmp_path: Path) -> None:
+    """It has sent nothing, so nothing of it stays."""
+    green(begin(0, users(1)))
+    dead = begin(1, users(1, 2, note="never")).extract()
+    dead.states["extract"] = "failed"
+    dead.is_over = True
+    flow = green(begin(2, users(1)))
+
+    assert (1, 0) == (flow.books["unchanged"], flow.books["resent"])
+    assert [] == list((tmp_path / "snapshots").glob("*/runs/*"))
+
+
+def test_a_cleared_identify_is_in_doubt(begin: Open, sandbox: Any, clock: Any) -> None:
+    """What was sent under other ids before the Clear is sent again by the next run."""
+    green(begin(0, users(1, 2)))
+    flow = begin(1, users(1, 2, note="new")).extract().identify()
+    sandbox.segment_faults.add("status", status=401, path=BATCH, times=1)
+    flow.clear("identify", 0)
+    flow.identify().report()
+    assert "failed" == flow.states["identify[0]"]
+    after = green(begin(0, users(1, 2)))
+
+    assert 2 == after.books["resent"]
+    assert "new" == after.profiles["u-1"]["note"]
+
+
+def test_an_upgrade_between_the_tasks(begin: Open) -> None:
+    """What an earlier version left in XCom is delivered and reported."""
+    flow = begin(0, users(1, 2), mode="full").extract()
+    place = ("extract", -1, "manifest")
+    said = json.loads(flow.xcoms.texts[place])
+    new = ("mode", "unchanged", "superseded", "forgotten", "resent", "left", "new_users")
+    new += ("history", "contract", "stopped", "chunks_run_id")
+    flow.xcoms.texts[place] = json.dumps({k: v for k, v in said.items() if k not in new})
+    flow.identify()
+    receipt = ("identify", 0, "receipt")
+    said = json.loads(flow.xcoms.texts[receipt])
+    del said["cleared"], said["receipt"]["refused_at"]
+    flow.xcoms.texts[receipt] = json.dumps(said)
+    flow.report()
+
+    assert {} == flow.errors
+    assert 2 == flow.books["accepted"]
+
+
+def test_refused_messages_are_known_one_by_one(begin: Open, sandbox: Any) -> None:
+    """The accepted ones are not sent again, the refused one is."""
+    many = users(*range(20))
+    sandbox.segment_faults.add("poison", pattern='"u-7"', path=BATCH, times=-1)
+    first = begin(0, many, guards={"max_rejected": 1}).run()
+    assert 1 == first.books["refused"]
+    sandbox.segment_faults.clear()
+
+    second = green(begin(1, many))
+
+    assert (1, 19) == tuple(second.books[name] for name in ("messages", "unchanged"))
+
+
+def test_a_dry_run_leaves_no_trace(begin: Open, tmp_path: Path) -> None:
+    """It says what would be sent, and neither commits nor announces anything."""
+    green(begin(0, users(1, 2)))
+    files = sorted((tmp_path / "snapshots").rglob("*"))
+    dry = green(begin(1, users(1, 2, 3), dry_run=True))
+
+    assert (1, 2, 1) == tuple(dry.books[name] for name in ("messages", "unchanged", "new_users"))
+    assert files == sorted((tmp_path / "snapshots").rglob("*"))
+    assert 1 == green(begin(1, users(1, 2, 3))).books["messages"]

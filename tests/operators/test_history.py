@@ -1,0 +1,71 @@
+"""Syncs with a history, in real Airflow: variables, other runs' chunks, an object store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.operators.conftest import MOMENT, Outcome, sent, summary
+
+RunLook = Callable[..., Outcome]
+
+pytestmark = pytest.mark.airflow
+
+
+@pytest.fixture
+def snapshot(tmp_path: Path) -> dict[str, Any]:
+    """A folder for snapshots that every worker has."""
+    return {"path": f"file://{tmp_path}", "local": True}
+
+
+def test_a_second_run_sends_what_changed(run_look: RunLook, snapshot: Any) -> None:
+    """The same window again sends nothing and says what that saved."""
+    first = run_look("42", mode="changed", snapshot=snapshot).report
+    again = run_look("42", mode="changed", snapshot=snapshot).report
+
+    assert first["accepted"] == first["new_users"] == first["messages"] > 2_000
+    assert (0, first["messages"]) == (again["messages"], again["saved_calls"])
+    assert again["rows"] == again["unchanged"] + again["duplicates"] + again["rejected"]
+
+
+def test_a_window_tells_who_left(run_look: RunLook, snapshot: Any) -> None:
+    """Yesterday's cohort after today's says nothing new; who is not in today's has left."""
+    mode = {"mode": "mirror", "snapshot": snapshot, "membership_trait": "visits"}
+    today = run_look("42", **mode)
+    yesterday = run_look("42", **mode, logical_date=MOMENT - timedelta(days=1))
+    told = {message["userId"]: message["traits"]["visits"] for message in sent(today.sandbox)}
+
+    assert 0 < yesterday.report["messages"] == yesterday.report["new_users"] < 500
+    assert yesterday.report["messages"] == list(told.values()).count(False)
+    assert today.report["messages"] == list(told.values()).count(True)
+
+
+def test_a_stopped_run_is_delivered_by_another(run_look: RunLook, snapshot: Any) -> None:
+    """The chunks of one DAG run are read, and deleted, by another."""
+    choices = {"mode": "changed", "snapshot": snapshot}
+    # Two test runs without a date would not exist side by side.
+    held = run_look("42", **choices, guards={"max_messages": 10}, logical_date=MOMENT)
+    assert "failed" == held.states["report"]
+    assert 0 == summary(held.sandbox)["requests"]
+
+    approved = run_look("42", **choices, approve=held.run.run_id)
+
+    assert "success" == approved.states["report"]
+    assert approved.report["accepted"] == summary(held.sandbox)["users"] > 2_000
+    assert not [key for key in held.xcom_keys if key.startswith("chunk_")]
+    assert 0 == run_look("42", **choices).report["messages"]
+
+
+def test_full_runs_remember_the_newest_window(run_look: RunLook) -> None:
+    """An older window is refused, and sends nothing."""
+    run_look("42", logical_date=datetime(2026, 1, 10, tzinfo=UTC))
+    requests = run_look("42", logical_date=datetime(2026, 1, 9, tzinfo=UTC))
+
+    assert "failed" == requests.states["extract"]
+    assert {"2026-01-10T00:00:00+00:00"} == {
+        message["timestamp"] for message in sent(requests.sandbox)
+    }
