@@ -35,12 +35,14 @@ def find_pivots(dataset: Dataset, parts: Parts, query: Mapping[str, Any]) -> tup
     """
     names = [entry.name for entry in parts.pivots]
     most = int(query.get("column_limit") or DEFAULT_COLUMN_LIMIT)
-    selected = ", ".join(parts.aliased(parts.pivots))
     order = ordered(query, {name: f'"{name}"' for name in names})
     if not order:
         order = " ORDER BY " + ", ".join(str(index + 1) for index in range(len(names)))
-    where = f" WHERE {parts.where}" if parts.where else ""
-    sql = f"SELECT DISTINCT {selected} {parts.sql.source()}{where}{order}{limited(most)}"
+    # A group of columns is shown where a group of rows passes the filters on measures.
+    groups = parts.aliased([*parts.pivots, *parts.dimensions])
+    shown = ", ".join(f'"{name}"' for name in names)
+    sql = f"SELECT DISTINCT {shown} FROM ({parts.grouped(groups, len(groups))})"
+    sql += order + limited(most)
     pivots = [
         Pivot(
             key=_SEPARATOR.join(

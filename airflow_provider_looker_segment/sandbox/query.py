@@ -216,7 +216,8 @@ def _flat(
 ) -> tuple[str, tuple[Column, ...]]:
     fields = [*parts.dimensions, *parts.measures]
     selected = parts.aliased(fields)
-    single = not parts.measures and parts.sql.has_one_row_each(parts.dimensions)
+    aggregates = parts.measures or parts.having
+    single = not aggregates and parts.sql.has_one_row_each(parts.dimensions)
     sql = parts.grouped(selected, 0 if single else len(parts.dimensions))
     sql = filled(sql, parts.dimensions, fields, query)
     known = {entry.name: entry for entry in fields}

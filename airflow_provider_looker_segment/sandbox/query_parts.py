@@ -57,14 +57,13 @@ class Parts:
     having: str = ""
     applied: dict[str, tuple[Field, str]] = field(default_factory=dict)
 
-    def grouped(self, selected: list[str], groups: int, extra: str = "") -> str:
+    def grouped(self, selected: list[str], groups: int) -> str:
         """Return SELECT … FROM … WHERE … GROUP BY … HAVING of this query."""
         sql = f"SELECT {', '.join(selected)} {self.sql.source()}"
         sql += f" WHERE {self.where}" if self.where else ""
         if groups:
             sql += f" GROUP BY {', '.join(str(index + 1) for index in range(groups))}"
-        having = self.having if self.measures else ""
-        return sql + (f" HAVING {having}" if having else "") + extra
+        return sql + (f" HAVING {self.having}" if self.having else "")
 
     def aliased(self, fields: list[Field]) -> list[str]:
         """Return fields for a SELECT, each under its own name."""

@@ -97,6 +97,32 @@ def test_filters(shop: Dataset, filters: dict[str, str], expected: list[str]) ->
     assert expected == [row[0] for row in rows]
 
 
+@pytest.mark.parametrize(
+    ("fields", "filters", "expected"),
+    [
+        ("people.id", {"orders.late_count": "1"}, [["0007"], ["17850.0"]]),
+        ("people.id", {"people.total_spent": ">=12"}, [["0007"], ["17850.0"]]),
+        ("people.city", {"people.count": ">1"}, [["Ulm"]]),
+        ("people.city", {"people.total_spent": ">1208"}, []),
+    ],
+)
+def test_a_filter_on_a_measure_counts_without_the_measure(
+    shop: Dataset, fields: str, filters: dict[str, str], expected: list[list[Any]]
+) -> None:
+    """Groups of the selected dimensions are tested, whether the measure is shown or not."""
+    assert run(shop, fields, filters=filters, sorts=[fields]) == expected
+
+
+def test_a_filter_on_a_measure_counts_in_pivots(shop: Dataset) -> None:
+    """Cells are tested one by one; a pivot in which none passes does not appear."""
+    query = {"pivots": ["orders.status"], "filters": {"orders.late_count": ">0"}}
+
+    assert run(shop, "people.id orders.count orders.status", sorts=["people.id"], **query) == [
+        ["0007", {"late": 1}],
+        ["17850.0", {"late": 1}],
+    ]
+
+
 def test_query_timezone_moves_points_in_time(shop: Dataset) -> None:
     """The query's timezone decides on which day an order was made, and what a filter means."""
 
