@@ -173,23 +173,35 @@ class Clock:
         wall = point.replace(tzinfo=None)
         if point.tzinfo is None:
             return wall
-        existing = _instant(point).astimezone(self.zone).replace(tzinfo=None)
-        if existing != wall:
-            # The first instant after the gap stands for the gap's first wall time only.
-            before = point - timedelta(seconds=1)
-            if _instant(before).astimezone(self.zone).replace(tzinfo=None) != before.replace(
-                tzinfo=None
-            ):
+        midnight = point.replace(hour=0, minute=0, second=0, fold=0)
+        if self._begins_gap(midnight) and _instant(midnight) == _instant(point):
+            # Both name the same instant, but only midnight tells days without a time apart.
+            return midnight.replace(tzinfo=None)
+        if self._is_skipped(point):
+            if not self._begins_gap(point):
                 raise InexactError(
                     f"{wall} is skipped in {self.zone.key}, when the clocks go forward"
                 )
-            return existing
+            return self._existing(point)
         if point.utcoffset() != point.replace(fold=1 - point.fold).utcoffset():
             raise InexactError(
                 f"{wall} comes twice in {self.zone.key}, when the clocks go back, and Looker's "
                 "dates cannot tell which is meant"
             )
         return wall
+
+    def _existing(self, point: datetime) -> datetime:
+        return _instant(point).astimezone(self.zone).replace(tzinfo=None)
+
+    def _is_skipped(self, point: datetime) -> bool:
+        return self._existing(point) != point.replace(tzinfo=None)
+
+    def _begins_gap(self, point: datetime) -> bool:
+        """Tell whether a point is the first wall time that the clocks skip.
+
+        The first instant after the gap stands for this wall time only.
+        """
+        return self._is_skipped(point) and not self._is_skipped(point - timedelta(seconds=1))
 
 
 def _instant(point: datetime) -> datetime:

@@ -11,7 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from airflow_provider_looker_segment.core.calendars import UNITS, WEEKDAYS
@@ -260,9 +260,9 @@ def test_counted_back_ends_by_the_moment(
     except PermanentError:
         assume(False)
 
-    end = _ends(text[FIELD])[1]
-    wall = moment.replace(microsecond=0).astimezone(ZoneInfo(zone)).replace(tzinfo=None)
-    assert end <= wall if complete else end == wall
+    end = _ends(text[FIELD])[1].replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
+    instant = moment.replace(microsecond=0)
+    assert end <= instant if complete else end == instant
 
 
 @given(count=st.integers(1, 1000), day=DAYS)
@@ -290,6 +290,26 @@ def test_days_tile_time(day: date, zone: str) -> None:
         assume(False)
 
     assert first[1] == second[0]
+
+
+@given(day=DAYS, zone=ZONES)
+@example(day=date(2018, 11, 3), zone="America/Sao_Paulo")
+@example(day=date(2018, 11, 4), zone="America/Sao_Paulo")
+@example(day=date(2011, 12, 29), zone="Pacific/Apia")
+def test_days_are_written_as_plain_dates(day: date, zone: str) -> None:
+    """As of the end of a day, `1 day` is that date alone, however its midnights are told."""
+    midnights = [
+        datetime(at.year, at.month, at.day, tzinfo=ZoneInfo(zone)).astimezone(UTC)
+        for at in (day, day + timedelta(days=1))
+    ]
+    assume(midnights[0] < midnights[1])
+
+    try:
+        text = _as_of("1 day", midnights[1], zone)
+    except PermanentError:
+        assume(False)
+
+    assert text == f"{day} to {day + timedelta(days=1)}"
 
 
 @given(

@@ -122,6 +122,17 @@ def test_unshifted_dates_ignore_the_timezone() -> None:
     assert let_through("date", "today", values, clock=clock, convert_tz=False) == ["2018-05-18"]
 
 
+def test_a_skipped_midnight_is_the_start_of_its_day() -> None:
+    """Where the clocks skip midnight, a date still stands for the first instant of its day."""
+    clock = Clock(datetime(2024, 9, 9, tzinfo=UTC), "America/Santiago")
+    values = ["2024-09-07 04:00:00", "2024-09-08 03:59:59", "2024-09-08 04:00:00"]
+    dates = ["2024-09-07", "2024-09-08"]
+    expression = "2024-09-07 to 2024-09-08"
+
+    assert values[:2] == let_through("date", expression, values, clock=clock)
+    assert dates[:1] == let_through("date", expression, dates, clock=clock, convert_tz=False)
+
+
 def test_terms_of_a_date_list_are_alternatives() -> None:
     """A comma means or; `NOT NULL` beside other terms narrows them."""
     values = ["2018-05-11", "2018-05-17", "2018-05-18", None]
