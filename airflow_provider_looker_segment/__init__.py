@@ -55,5 +55,16 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": "Looker", "python-modules": [f"{_PACKAGE}.triggers.looker"]},
         ],
         "connection-types": [looker_form(), segment_form()],
+        "extra-links": [
+            f"{_PACKAGE}.links.{name}"
+            for name in ("LookLink", "QueryLink", "SourceLink", "ProblemsLink")
+        ],
+        "asset-uris": [
+            {
+                "schemes": ["looker", "segment"],
+                "handler": f"{_PACKAGE}.assets.sanitize_uri",
+                "factory": f"{_PACKAGE}.assets.create_asset",
+            },
+        ],
         "cli": [f"{_PACKAGE}.cli.get_cli_commands"],
     }

@@ -3,6 +3,7 @@
 Nothing enters, what Airflow's API server needs for a form leaves; no hook is imported for it.
 Airflow masks a saved value in ``password``, and in an extra only where its name says that it is
 secret, as ``oauth_private_key`` does.
+Both forms ask for the port, although HTTPS has one: Airflow 3.3.2 tests no connection without it.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def looker_form() -> dict[str, Any]:
             "relabeling": {"host": "URL", "login": "Client ID", "password": "Client secret"},
             "placeholders": {
                 "host": "https://company.cloud.looker.com",
-                "port": "empty, or 19999 for older instances",
+                "port": "443, or 19999 for older instances",
                 "login": "of an API key, made in Looker under Admin, Users",
                 "password": "of the same API key",
             },
@@ -63,10 +64,11 @@ def segment_form() -> dict[str, Any]:
         "hook-class-name": f"{_PACKAGE}.hooks.segment.SegmentHook",
         "hook-name": "Segment source",
         "ui-field-behaviour": {
-            "hidden-fields": ["schema", "login", "port", "extra"],
+            "hidden-fields": ["schema", "login", "extra"],
             "relabeling": {"host": "Host", "password": "Write key"},
             "placeholders": {
                 "host": "empty for the region's own host",
+                "port": "443",
                 "password": "in Segment: the source, Settings, API Keys",
             },
         },

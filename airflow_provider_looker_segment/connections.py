@@ -176,6 +176,11 @@ class SegmentSettings:
         return self.host not in SEGMENT_HOSTS.values()
 
     @property
+    def is_on_this_machine(self) -> bool:
+        """Whether messages go to a stand-in."""
+        return _is_loopback(urlsplit(self.host).hostname or "")
+
+    @property
     def write_key_fingerprint(self) -> str:
         """What tells one Segment source from another without revealing its key: 16 hex digits."""
         digest = hashlib.blake2b(self.write_key.encode(), digest_size=8, person=b"looker_segment")

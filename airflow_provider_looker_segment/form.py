@@ -8,16 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
+from typing import Literal
 
 from airflow.sdk import Param
 
 from airflow_provider_looker_segment.core.catalogue import Destination, load_catalogue
 
+_MODES = {
+    "full": "full: every row, every time",
+    "changed": "changed: rows that differ from what Segment last accepted",
+    "mirror": "mirror: changed rows, and who left the Look",
+}
+
 FORM_CHOICES: Mapping[str, str] = MappingProxyType(
     {
         name: f"{{{{ params.{name} }}}}"
         for name in (
-            *("look_id", "destinations", "dry_run", "filters", "row_limit", "only"),
+            *("look_id", "destinations", "mode", "dry_run", "filters", "row_limit", "only"),
             *("allow_older", "accept_changes", "approve"),
         )
     }
@@ -29,6 +36,7 @@ def trigger_form(
     look_id: str | int,
     *,
     destinations: Iterable[str] = (),
+    mode: Literal["full", "changed", "mirror"] = "full",
     filters: Iterable[str] = (),
     row_limit: str | int | None = None,
     only: bool = False,
@@ -62,6 +70,15 @@ def trigger_form(
             title="Destinations",
             description="Tools behind Segment that must be able to use the rows. A row that one "
             "of them cannot use is kept from that one only.",
+        ),
+        "mode": Param(
+            mode,
+            type="string",
+            enum=list(_MODES),
+            values_display=_MODES,
+            title="Mode",
+            description="What is sent. The modes changed and mirror need a place for their "
+            "snapshot, which the DAG's author names.",
         ),
         "dry_run": Param(
             dry_run,

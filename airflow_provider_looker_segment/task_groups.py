@@ -116,6 +116,7 @@ def look_to_segment(
             extract_task_id=extract.task_id,
             identify_task_id=identify.task_id,
             guards=guards,
+            segment_conn_id=segment_conn_id,
             **task_kwargs,
         )
         [extract, identify] >> report

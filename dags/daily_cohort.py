@@ -20,4 +20,5 @@ with DAG(
     tags=["looker", "segment"],
     params=trigger_form(look_id="42"),
 ) as dag:
-    look_to_segment(**FORM_CHOICES)
+    # The modes "changed" and "mirror" remember there what Segment accepted.
+    look_to_segment(**FORM_CHOICES, snapshot="{{ var.value.get('cohort_snapshots', '') }}")

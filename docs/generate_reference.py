@@ -14,38 +14,12 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from airflow_provider_looker_segment import metrics
 from airflow_provider_looker_segment.core.guards import Guards
 from airflow_provider_looker_segment.core.mapping import Mapping as LookMapping
-from airflow_provider_looker_segment.core.problems import MEANINGS
+from airflow_provider_looker_segment.core.problems import MEANINGS, REMEDIES
 
 FOLDER = Path(__file__).parent / "generated"
-
-REMEDIES = {
-    "array_value": 'Say `arrays="join"` to send the list as text, or exclude the column.',
-    "conflicting_duplicate": "Make the Look return one row for each user.",
-    "email_invalid": "Clean the address in the query, or add a column with an id.",
-    "email_not_text": "Choose another column for the e-mail address.",
-    "email_only": 'Add a column with an id, or leave `email_only` at `"anonymous_id"`.',
-    "email_unsendable_text": "Clean the address in the query.",
-    "id_blocked": "Filter such rows out of the Look.",
-    "id_boolean": "Choose another column for the id.",
-    "id_fraction": "Choose another column for the id, or cast it in LookML.",
-    "id_missing": "Filter such rows out of the Look, or add a column with an e-mail address.",
-    "id_not_finite": "Mend the query.",
-    "id_not_text": "Choose another column for the id.",
-    "id_unsendable_text": "Clean the id in the query.",
-    "message_too_large": "Exclude long columns, or shorten them in the query.",
-    "nested_value": "Exclude the column, or take the part you need out of it in LookML.",
-    "not_finite": "Mend the calculation behind the column, for example a division by zero.",
-    "null_value": 'Fill the gap in the query, or say `nulls="omit"`.',
-    "refused_by_segment": "Compare the row with the others: Segment does not say what is wrong.",
-    "reserved_trait_type": "Rename the trait, or change the column's type in LookML.",
-    "too_many_traits": "Exclude columns, or pivot by a column with fewer values.",
-    "traits_schema": "The report names the path and the rule; mend the Look or the schema.",
-    "unmet_destination": "Add what the destination needs, or leave the destination out.",
-    "unsendable_text": "Clean the text in the query.",
-}
-"""What helps against each problem, by its code."""
 
 _FIELD = re.compile(r"^:(param\s+(?P<name>\w+)|return|raises[^:]*):\s*", re.MULTILINE)
 _ROLE = re.compile(r":\w+:`~?\.?([^`]+)`")
@@ -134,6 +108,19 @@ def _problems() -> Iterator[str]:
         yield f"| `{code}` | {meaning[0].upper()}{meaning[1:]}. | {REMEDIES[code]} |"
 
 
+def _metrics() -> Iterator[str]:
+    yield "| metric | kind | meaning |"
+    yield "|---|---|---|"
+    for name, meaning in metrics.COUNTERS.items():
+        yield f"| `{metrics.PREFIX}.{name}` | counter | {meaning} |"
+    problem = metrics.PROBLEM_COUNTER.format(code="<code>")
+    yield f"| `{metrics.PREFIX}.{problem}` | counter | rows with this [problem](errors.md) |"
+    yield (
+        f"| `{metrics.PREFIX}.{metrics.SECONDS}` | timing | from the first request to the last "
+        "answer, of the slowest shard |"
+    )
+
+
 def _default(value: Any) -> str:
     if value is inspect.Parameter.empty:
         return "required"
@@ -155,6 +142,7 @@ PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "mapping": _settings(LookMapping),
     "guards": _settings(Guards),
     "problems": _problems,
+    "metrics": _metrics,
 }
 
 if __name__ == "__main__":

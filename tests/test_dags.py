@@ -10,7 +10,10 @@ import pytest
 
 from tests.operators.conftest import Outcome, load_dag, sent, summary
 
-EXAMPLES = sorted(path.stem for path in (Path(__file__).parent.parent / "dags").glob("*.py"))
+ALL = sorted(path.stem for path in (Path(__file__).parent.parent / "dags").glob("*.py"))
+EXAMPLES = [dag_id for dag_id in ALL if dag_id != "cohort_arrived"]
+"""Those that send something; the other one waits for a cohort, which a live Airflow shows."""
+
 DAY = datetime(2026, 1, 14, tzinfo=UTC)
 
 pytestmark = pytest.mark.airflow
@@ -74,6 +77,7 @@ def test_the_form_decides(sandbox: Any, airflow_db: None) -> None:
         {"destinations": ["a tool that nobody knows"]},
         {"filters": ["no expression"]},
         {"only": "perhaps"},
+        {"mode": "some"},
     ],
 )
 def test_the_form_refuses_wrong_input(sandbox: Any, airflow_db: None, conf: dict[str, Any]) -> None:

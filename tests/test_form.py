@@ -52,12 +52,19 @@ def test_the_whole_catalogue_can_be_chosen() -> None:
 def test_defaults_are_what_the_author_wrote() -> None:
     """A DAG's author chooses what scheduled runs do."""
     form = trigger_form(
-        7, destinations=["Customer.io"], filters=["a.b: 1"], row_limit=5, only=True, dry_run=True
+        7,
+        destinations=["Customer.io"],
+        mode="changed",
+        filters=["a.b: 1"],
+        row_limit=5,
+        only=True,
+        dry_run=True,
     )
 
     assert {
         "look_id": "7",
         "destinations": ["customer.io"],
+        "mode": "changed",
         "filters": ["a.b: 1"],
         "row_limit": "5",
         "only": True,
@@ -85,6 +92,7 @@ def test_the_form_is_plain_json() -> None:
     [
         (arguments.look_id, ""),
         (arguments.row_limit, "many"),
+        (lambda said: arguments.choice("mode", said, ("full", "changed", "mirror")), "some"),
         (lambda said: arguments.flag("dry_run", said), "perhaps"),
         (lambda said: arguments.expressions("filters", said), ["no expression"]),
         (lambda said: [load_catalogue().find(name) for name in said], ["nobody knows it"]),

@@ -39,6 +39,33 @@ MEANINGS: dict[str, str] = {
 }
 """Every code with its meaning, as reports and documentation show it."""
 
+REMEDIES: dict[str, str] = {
+    "array_value": 'Say `arrays="join"` to send the list as text, or exclude the column.',
+    "conflicting_duplicate": "Make the Look return one row for each user.",
+    "email_invalid": "Clean the address in the query, or add a column with an id.",
+    "email_not_text": "Choose another column for the e-mail address.",
+    "email_only": 'Add a column with an id, or leave `email_only` at `"anonymous_id"`.',
+    "email_unsendable_text": "Clean the address in the query.",
+    "id_blocked": "Filter such rows out of the Look.",
+    "id_boolean": "Choose another column for the id.",
+    "id_fraction": "Choose another column for the id, or cast it in LookML.",
+    "id_missing": "Filter such rows out of the Look, or add a column with an e-mail address.",
+    "id_not_finite": "Mend the query.",
+    "id_not_text": "Choose another column for the id.",
+    "id_unsendable_text": "Clean the id in the query.",
+    "message_too_large": "Exclude long columns, or shorten them in the query.",
+    "nested_value": "Exclude the column, or take the part you need out of it in LookML.",
+    "not_finite": "Mend the calculation behind the column, for example a division by zero.",
+    "null_value": 'Fill the gap in the query, or say `nulls="omit"`.',
+    "refused_by_segment": "Compare the row with the others: Segment does not say what is wrong.",
+    "reserved_trait_type": "Rename the trait, or change the column's type in LookML.",
+    "too_many_traits": "Exclude columns, or pivot by a column with fewer values.",
+    "traits_schema": "The report names the path and the rule; mend the Look or the schema.",
+    "unmet_destination": "Add what the destination needs, or leave the destination out.",
+    "unsendable_text": "Clean the text in the query.",
+}
+"""What helps against each problem, by its code."""
+
 
 class RejectedRow(Exception):  # noqa: N818 - it names a row, not a failure of the program
     """A row that becomes no message."""

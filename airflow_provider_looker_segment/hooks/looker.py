@@ -29,6 +29,7 @@ from airflow_provider_looker_segment.hooks.looker_metadata import (
     EXPLORE_KEYS,
     explore_as_dict,
     query_as_dict,
+    result_parameters,
 )
 from airflow_provider_looker_segment.hooks.refusal import (
     PATIENCE_S,
@@ -79,6 +80,7 @@ class LookerHook(BaseHook):
         super().__init__()
         self.looker_conn_id = looker_conn_id
         self.patience_s = patience_s
+        self.query_url = ""
         self._last: requests.Response | None = None
 
     @cached_property
@@ -166,7 +168,7 @@ class LookerHook(BaseHook):
         )
 
     def create_query(self, query: RunQuery, *, where: str) -> str:
-        """Create the query of a run and return its id.
+        """Create the query of a run and return its id; ``query_url`` is where people see it.
 
         :param where: how messages name the Look.
         """
@@ -174,8 +176,11 @@ class LookerHook(BaseHook):
 
         created = self.ask(
             f"{where}: its query",
-            lambda: self.sdk.create_query(models.WriteQuery(**query.body), fields="id,model,view"),
+            lambda: self.sdk.create_query(
+                models.WriteQuery(**query.body), fields="id,model,view,share_url"
+            ),
         )
+        self.query_url = created.share_url or ""
         return str(created.id)
 
     @contextlib.contextmanager
@@ -319,18 +324,6 @@ class LookerHook(BaseHook):
     def _remember(self, response: requests.Response, **_: Any) -> None:
         # The SDK's own error carries neither status nor headers.
         self._last = response
-
-
-def result_parameters(query: RunQuery) -> dict[str, Any]:
-    """Return the parameters of every request that makes Looker compute a result."""
-    return {
-        "limit": query.row_limit,
-        "apply_formatting": False,
-        "apply_vis": False,
-        "cache": False,
-        "generate_drill_links": False,
-        "server_table_calcs": query.server_table_calcs,
-    }
 
 
 def _connect(settings: LookerSettings) -> Looker40SDK:

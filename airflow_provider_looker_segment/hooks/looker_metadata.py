@@ -1,13 +1,13 @@
-"""What the Looker SDK's objects say about a query and an explore, as plain JSON.
+"""What the Looker SDK's objects say about a query and an explore, and what is asked of Looker.
 
-The SDK's objects enter, dicts and lists leave; nothing is asked of Looker here.
+The SDK's objects enter, dicts and lists leave; nothing is sent here.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from airflow_provider_looker_segment.core.query import COPIED_KEYS
+from airflow_provider_looker_segment.core.query import COPIED_KEYS, RunQuery
 
 _FIELD_KEYS = ("name", "label", "label_short", "type", "tags")
 _CALENDAR_KEYS = ("week_start_day", "fiscal_month_offset")
@@ -19,6 +19,18 @@ EXPLORE_KEYS = "fields({categories}),always_filter".format(
     )
 )
 """What to ask of an explore: some have thousands of fields with dozens of keys each."""
+
+
+def result_parameters(query: RunQuery) -> dict[str, Any]:
+    """Return the parameters of every request that makes Looker compute a result."""
+    return {
+        "limit": query.row_limit,
+        "apply_formatting": False,
+        "apply_vis": False,
+        "cache": False,
+        "generate_drill_links": False,
+        "server_table_calcs": query.server_table_calcs,
+    }
 
 
 def query_as_dict(query: Any) -> dict[str, Any]:

@@ -27,7 +27,8 @@ from airflow_provider_looker_segment.exceptions import (
     PermanentError,
     TransientError,
 )
-from airflow_provider_looker_segment.hooks.looker import Answer, LookerHook, result_parameters
+from airflow_provider_looker_segment.hooks.looker import Answer, LookerHook
+from airflow_provider_looker_segment.hooks.looker_metadata import result_parameters
 from airflow_provider_looker_segment.hooks.refusal import is_missing
 
 DEFAULT_TIMEOUT_S = 4 * 3_600.0

@@ -25,6 +25,7 @@ from airflow_provider_looker_segment.core.rows import Row, RowStream
 from airflow_provider_looker_segment.exceptions import GuardError, PermanentError
 from airflow_provider_looker_segment.hooks.looker import Answer
 from airflow_provider_looker_segment.operators.history import RunHistory
+from airflow_provider_looker_segment.operators.progress_log import ProgressLog
 from airflow_provider_looker_segment.stores import rejects
 from airflow_provider_looker_segment.stores.chunks import (
     MANIFEST_KEY,
@@ -82,7 +83,7 @@ class Extraction:
         rows = RowStream(answer.pieces, look=self.where, content_type=answer.content_type)
         try:
             with self.history:
-                tally = self._read(rows)
+                tally = self._read(ProgressLog(self.log, "rows").watch(rows))
                 self.history.push()
             self._guard(tally)
             self.ti.xcom_push(key=MANIFEST_KEY, value=self.manifest.as_dict())
@@ -94,7 +95,7 @@ class Extraction:
             raise
         return self._shards()
 
-    def _read(self, rows: RowStream) -> Tally:
+    def _read(self, rows: Iterable[Row]) -> Tally:
         """Map, check and store every row, then close the books of this side."""
         samples = Samples()
         with SeenUsers() as seen:

@@ -25,6 +25,8 @@ from airflow_provider_looker_segment.core.query import RunQuery, run_query
 from airflow_provider_looker_segment.exceptions import PermanentError
 from airflow_provider_looker_segment.hooks.looker import LookerHook
 from airflow_provider_looker_segment.hooks.query_tasks import DEFAULT_TIMEOUT_S
+from airflow_provider_looker_segment.lineage import LINEAGE_KEY, Lineage
+from airflow_provider_looker_segment.links import LookLink, ProblemsLink, QueryLink, SourceLink
 from airflow_provider_looker_segment.operators import arguments
 from airflow_provider_looker_segment.operators.approval import take_over
 from airflow_provider_looker_segment.operators.errors import airflow_errors
@@ -36,6 +38,7 @@ from airflow_provider_looker_segment.stores.rejects import RejectWriter
 from airflow_provider_looker_segment.stores.syncs import SyncStore
 
 if TYPE_CHECKING:
+    from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
 
 
@@ -105,6 +108,7 @@ class LookerRunLookOperator(BaseOperator):
         "is_dry_run",
     )
     template_fields_renderers = {"filters": "json", "mapping": "json"}  # noqa: RUF012 - as Airflow has it
+    operator_extra_links = (LookLink(), QueryLink(), SourceLink(), ProblemsLink())
     ui_color = "#e8e6ff"
 
     def __init__(
@@ -164,6 +168,7 @@ class LookerRunLookOperator(BaseOperator):
         self.query_timeout_s = query_timeout_s
         self.looker_conn_id = looker_conn_id
         self.segment_conn_id = segment_conn_id
+        self.lineage = Lineage()
         self._long_query: LongQuery | None = None
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
@@ -193,6 +198,10 @@ class LookerRunLookOperator(BaseOperator):
         if self._long_query is not None:
             self._long_query.cancel()
 
+    def get_openlineage_facets_on_complete(self, _: Any) -> OperatorLineage | None:
+        """Tell OpenLineage, where it is installed, which Look was read."""
+        return self.lineage.open_lineage(with_output=False)
+
     def _extraction(self, context: Context, hook: LookerHook) -> Extraction:
         """Find out everything that is known before the query runs, and create the query.
 
@@ -200,8 +209,12 @@ class LookerRunLookOperator(BaseOperator):
         """
         run_window = window.resolve(context)
         self.log.info("The run stands for %s.", run_window)
-        look = hook.look(arguments.look_id(self.look_id))
+        look_id = arguments.look_id(self.look_id)
+        self.lineage.note_look(hook.settings, look_id)
+        self.lineage.note_source_of(self.segment_conn_id)
+        look = hook.look(look_id)
         planned = plan(look, arguments.mapping(self.mapping))
+        self.lineage.note_plan(planned)
         requirements = self._requirements(planned)
         query = self._query(look, run_window)
         guards = Guards.of(arguments.settings("guards", self.guards))
@@ -226,6 +239,8 @@ class LookerRunLookOperator(BaseOperator):
         )
         query_id = hook.create_query(query, where=look.where)
         manifest.query_id = query_id
+        self.lineage.note_query(hook.query_url)
+        context["ti"].xcom_push(key=LINEAGE_KEY, value=self.lineage.as_dict())
         return Extraction(
             ti=context["ti"],
             plan=planned,

@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow.sdk import BaseOperator, TriggerRule
 
+from airflow_provider_looker_segment import metrics
+from airflow_provider_looker_segment.assets import announce, any_cohort
 from airflow_provider_looker_segment.core.guards import Guards
 from airflow_provider_looker_segment.core.history import Fates, ShardFates, shard_fates
 from airflow_provider_looker_segment.core.manifest import Manifest
 from airflow_provider_looker_segment.core.receipts import Receipt
 from airflow_provider_looker_segment.core.report import Report
 from airflow_provider_looker_segment.exceptions import PermanentError
+from airflow_provider_looker_segment.lineage import LINEAGE_KEY, Lineage
+from airflow_provider_looker_segment.links import LookLink, ProblemsLink, QueryLink, SourceLink
 from airflow_provider_looker_segment.operators import arguments
 from airflow_provider_looker_segment.operators.errors import airflow_errors
 from airflow_provider_looker_segment.operators.history import commit, remember
@@ -26,6 +30,7 @@ from airflow_provider_looker_segment.stores.chunks import MANIFEST_KEY, RECEIPT_
 from airflow_provider_looker_segment.stores.syncs import SyncStore
 
 if TYPE_CHECKING:
+    from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
 
 _RAN = frozenset({"success", "failed"})
@@ -51,8 +56,10 @@ class SegmentReportOperator(BaseOperator):
     :param extract_task_id: the :class:`LookerRunLookOperator`'s full task id.
     :param identify_task_id: the :class:`SegmentIdentifyOperator`'s full task id.
     :param guards: as in extract; ``max_rejected`` holds for what Segment refuses too.
+    :param segment_conn_id: as in identify; names the assets that this task announces.
     """
 
+    operator_extra_links = (LookLink(), QueryLink(), SourceLink(), ProblemsLink())
     ui_color = "#fff3d6"
 
     def __init__(
@@ -61,17 +68,24 @@ class SegmentReportOperator(BaseOperator):
         extract_task_id: str,
         identify_task_id: str,
         guards: Guards | Mapping[str, Any] | str | None = None,
+        segment_conn_id: str = "segment_default",
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("trigger_rule", TriggerRule.ALL_DONE)
+        kwargs["outlets"] = [*(kwargs.get("outlets") or ()), any_cohort(segment_conn_id)]
         super().__init__(**kwargs)
         self.extract_task_id = extract_task_id
         self.identify_task_id = identify_task_id
         self.guards = guards
+        self.segment_conn_id = segment_conn_id
+        self.lineage = Lineage()
+        self._accepted: int | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Add up, clean up, check; return the report."""
         ti = context["ti"]
+        said = ti.xcom_pull(task_ids=self.extract_task_id, key=LINEAGE_KEY, map_indexes=-1)
+        self.lineage = Lineage.from_dict(said)
         with airflow_errors():
             state = str(self._states(ti, self.extract_task_id).get(self.extract_task_id))
             if state == "skipped":
@@ -94,13 +108,23 @@ class SegmentReportOperator(BaseOperator):
                 self._delete_chunks(ti, state, said)
             ti.xcom_push(key="report", value=report.as_dict())
             guards = Guards.of(arguments.settings("guards", self.guards))
+            metrics.count(report.as_dict(), dag_id=self.dag_id)
             try:
                 report.check(max_rejected=guards.max_rejected)
             except PermanentError:
                 remember(manifest, sync, ti, sent=report.may_have_sent, green=False)
                 raise
             remember(manifest, sync, ti, sent=report.may_have_sent, green=True)
+            if not manifest.dry_run:
+                self._accepted = report.receipt.accepted
+            announce(context, conn_id=self.segment_conn_id, report=report.as_dict())
             return report.as_dict()
+
+    def get_openlineage_facets_on_complete(self, _: Any) -> OperatorLineage | None:
+        """Tell OpenLineage, where it is installed, what reached which source."""
+        return self.lineage.open_lineage(
+            with_output=self._accepted is not None, rows=self._accepted
+        )
 
     def _manifest(self, ti: Any, state: str, said: Any) -> Manifest:
         if _is_stopped(state, said):

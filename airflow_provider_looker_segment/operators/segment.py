@@ -24,7 +24,10 @@ from airflow_provider_looker_segment.core.receipts import Receipt
 from airflow_provider_looker_segment.exceptions import PermanentError
 from airflow_provider_looker_segment.hooks.delivery import Delivery, Message, messages
 from airflow_provider_looker_segment.hooks.segment import SegmentHook
+from airflow_provider_looker_segment.lineage import Lineage
+from airflow_provider_looker_segment.links import ProblemsLink, SourceLink
 from airflow_provider_looker_segment.operators.errors import airflow_errors
+from airflow_provider_looker_segment.operators.progress_log import ProgressLog
 from airflow_provider_looker_segment.stores.chunks import (
     MANIFEST_KEY,
     RECEIPT_KEY,
@@ -55,6 +58,7 @@ class SegmentIdentifyOperator(BaseOperator):
 
     template_fields: Sequence[str] = ("shard",)
     template_fields_renderers = {"shard": "json"}  # noqa: RUF012 - as Airflow has it
+    operator_extra_links = (SourceLink(), ProblemsLink())
     ui_color = "#e3f5ea"
 
     def __init__(
@@ -69,9 +73,11 @@ class SegmentIdentifyOperator(BaseOperator):
         self.shard = shard
         self.max_messages_per_second = max_messages_per_second
         self.segment_conn_id = segment_conn_id
+        self.lineage = Lineage()
 
     def execute(self, context: Context) -> None:
         """Deliver the shard; the receipt is pushed whatever happens."""
+        self.lineage.note_source_of(self.segment_conn_id)
         with airflow_errors():
             ti = context["ti"]
             task_id, map_index = self.shard["task_id"], self.shard["map_index"]
@@ -84,6 +90,8 @@ class SegmentIdentifyOperator(BaseOperator):
                 under_way=min(pace.max_messages, MAX_BATCH_MESSAGES),
             )
             receipt = progress.resume(messages=self.shard["messages"])
+            done = receipt.accepted + receipt.refused
+            told = ProgressLog(self.log, "messages", total=receipt.messages, done=done)
             rejects: RejectWriter | None = None
 
             def on_refused(message: Message) -> None:
@@ -92,6 +100,7 @@ class SegmentIdentifyOperator(BaseOperator):
 
             def on_progress(receipt: Receipt) -> None:
                 progress.record(receipt)
+                told.at(receipt.accepted + receipt.refused)
                 # Said before more leaves, because a killed worker says nothing afterwards.
                 self._push(ti, manifest, progress.certain(receipt, sending=True))
 
@@ -105,7 +114,6 @@ class SegmentIdentifyOperator(BaseOperator):
                     map_index=map_index,
                     run_id=self.shard.get("run_id"),
                 )
-                done = receipt.accepted + receipt.refused
                 rejects = RejectWriter.of_task(
                     ti,
                     store.seal,

@@ -6,18 +6,18 @@ belongs to the application object; nothing is global, nothing reaches beyond the
 
 from __future__ import annotations
 
-import html
 from typing import Annotated, Any, Final
 from urllib.parse import parse_qsl, urlencode
 
 from fastapi import APIRouter, Depends, FastAPI, Request
 from starlette.exceptions import HTTPException
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from airflow_provider_looker_segment.sandbox.dataset import Dataset
 from airflow_provider_looker_segment.sandbox.looker_auth import auth_router, guard
 from airflow_provider_looker_segment.sandbox.looker_content import content_router
+from airflow_provider_looker_segment.sandbox.looker_pages import pages_router
 from airflow_provider_looker_segment.sandbox.looker_queries import queries_router
 from airflow_provider_looker_segment.sandbox.looker_state import LookerState, TaskRules
 from airflow_provider_looker_segment.sandbox.looker_tasks import OUTCOMES, tasks_router
@@ -56,6 +56,7 @@ def create_looker_app(
     for router in (content_router, queries_router, tasks_router, _session_router):
         guarded.include_router(router(state))
     app.include_router(_open_router(state))
+    app.include_router(pages_router(state))
     app.include_router(auth_router(state))
     app.include_router(guarded)
     app.include_router(_control_router(state))
@@ -73,8 +74,8 @@ async def _error(_request: Request, error: Exception) -> Response:
     return LookerJson(body, error.status_code, headers=error.headers)
 
 
-def _open_router(state: LookerState) -> APIRouter:
-    """Return what needs no token: the versions, and a page for people."""
+def _open_router(_state: LookerState) -> APIRouter:
+    """Return what needs no token: the versions."""
     router = APIRouter()
 
     @router.get("/versions")
@@ -95,25 +96,6 @@ def _open_router(state: LookerState) -> APIRouter:
                 "api_server_url": base,
                 "web_server_url": base,
             }
-        )
-
-    @router.get("/")
-    def page() -> Response:
-        model = state.dataset.model
-        rows = "".join(
-            f"<tr><td>{html.escape(look.id)}<td>{html.escape(look.title)}"
-            f"<td>{html.escape(', '.join(look.query['fields']))}"
-            f"<td>{html.escape(str(look.query['filters']))}"
-            f"<td>{html.escape(str(look.query.get('limit') or ''))}"
-            for look in model.looks.values()
-            if not look.deleted
-        )
-        return HTMLResponse(
-            "<!doctype html><meta charset=utf-8><title>Looker stand-in</title>"
-            "<style>body{font:14px sans-serif;margin:2em}td,th{padding:.3em 1em;text-align:left}"
-            f"</style><h1>Looker stand-in: {html.escape(model.label)}</h1>"
-            f"<p>It is {state.dataset.now():%Y-%m-%d %H:%M} UTC here.</p><table>"
-            f"<tr><th>Look<th>Title<th>Columns<th>Filters<th>Limit{rows}</table>"
         )
 
     return router

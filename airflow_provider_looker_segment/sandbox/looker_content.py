@@ -16,6 +16,7 @@ from airflow_provider_looker_segment.sandbox.field_json import field_json
 from airflow_provider_looker_segment.sandbox.looker_state import LookerState, slug
 from airflow_provider_looker_segment.sandbox.looker_wire import (
     LookerJson,
+    addressed,
     flag,
     invalid,
     not_found,
@@ -64,7 +65,8 @@ def content_router(state: LookerState) -> APIRouter:
         look = model.looks.get(look_id)
         if look is None:
             raise not_found()
-        found = {**look_json(state, look), "query": state.look_query(look)}
+        query = addressed(state.look_query(look), request)
+        found = {**look_json(state, look), "query": query}
         return LookerJson(select(found, request.query_params.get("fields")))
 
     @router.get("/lookml_models")

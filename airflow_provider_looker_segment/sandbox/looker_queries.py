@@ -17,6 +17,7 @@ from airflow_provider_looker_segment.sandbox.dynamic_fields import DynamicFieldE
 from airflow_provider_looker_segment.sandbox.looker_state import LookerState
 from airflow_provider_looker_segment.sandbox.looker_wire import (
     LookerJson,
+    addressed,
     flag,
     invalid,
     json_body,
@@ -46,7 +47,7 @@ def queries_router(state: LookerState) -> APIRouter:
 
     @router.post("/queries")
     def create_query(request: Request, body: Annotated[Any, Depends(json_body)]) -> Response:
-        query = save_checked(state, body)
+        query = addressed(save_checked(state, body), request)
         return LookerJson(select(query, request.query_params.get("fields")))
 
     @router.post("/queries/run/{result_format}")
@@ -63,7 +64,8 @@ def queries_router(state: LookerState) -> APIRouter:
     @router.get("/queries/slug/{query_id}")
     @router.get("/queries/{query_id}")
     def one_query(query_id: str, request: Request) -> Response:
-        return LookerJson(select(find_query(state, query_id), request.query_params.get("fields")))
+        query = addressed(find_query(state, query_id), request)
+        return LookerJson(select(query, request.query_params.get("fields")))
 
     @router.get("/queries/{query_id}/run/{result_format}")
     def run_query(query_id: str, result_format: str, request: Request) -> Response:

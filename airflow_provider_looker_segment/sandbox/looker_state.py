@@ -148,8 +148,8 @@ class LookerState:
             **written,
             "slug": query_id,
             "client_id": client_id or slug(f"client {query_id}"),
-            "share_url": f"http://127.0.0.1{path}",
-            "expanded_share_url": f"http://127.0.0.1{path}&expanded=true",
+            "share_url": f"/x/{query_id}",
+            "expanded_share_url": f"{path}&toggle=fil",
             "url": path,
             "has_table_calculations": '"table_calculation"' in (written["dynamic_fields"] or ""),
         }

@@ -129,3 +129,9 @@ def _pick(document: Any, tree: Mapping[str, Any]) -> Any:
     if not isinstance(document, dict) or not tree:
         return document
     return {key: _pick(value, tree[key]) for key, value in document.items() if key in tree}
+
+
+def addressed(query: dict[str, Any], request: Request) -> dict[str, Any]:
+    """Complete the addresses of a query with the host that was asked."""
+    base = str(request.base_url).rstrip("/")
+    return {**query, **{key: base + query[key] for key in ("share_url", "expanded_share_url")}}

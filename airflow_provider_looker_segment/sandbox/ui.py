@@ -144,7 +144,10 @@ class AirflowUi:
         )
 
     def _start(self, stack: ExitStack) -> None:
-        environment = self.home.environment()
+        snapshots = {"path": str(self.home.folder / "snapshots"), "local": True}
+        environment = self.home.environment() | {
+            "AIRFLOW_VAR_COHORT_SNAPSHOTS": json.dumps(snapshots)
+        }
         for name, arguments in _COMPONENTS.items():
             log = self.home.folder / f"{name}.log"
             command = AirflowCommand([name, *arguments], environment, log)

@@ -144,6 +144,8 @@ class Flow:
 
     def context(self, task_id: str, map_index: int = -1) -> dict[str, Any]:
         """Return a task's context; a new try finds its XComs gone."""
+        from airflow.sdk.execution_time.context import OutletEventAccessors
+
         self.xcoms.forget(task_id, map_index)
         tries = self.tries[task_id, map_index] = self.tries.get((task_id, map_index), 0) + 1
         ti = TaskInstance(
@@ -156,7 +158,12 @@ class Flow:
             try_number=tries,
             flows={**self.flows, self.run_id: self},
         )
-        context = {"ti": ti, "params": {}, **self.extra}
+        context = {
+            "ti": ti,
+            "params": {},
+            "outlet_events": OutletEventAccessors(),
+            **self.extra,
+        }
         if self.has_state_store:
             name = f"{task_id}/{map_index}"
             context["task_state_store"] = self.stores.setdefault(name, States())
