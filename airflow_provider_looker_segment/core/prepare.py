@@ -30,7 +30,8 @@ from airflow_provider_looker_segment.core.traits import (
     Converter,
     Unsendable,
     converter,
-    takes_text,
+    is_safe,
+    plain_kinds,
 )
 from airflow_provider_looker_segment.core.validation import Validator
 from airflow_provider_looker_segment.exceptions import PermanentError
@@ -144,7 +145,7 @@ class Preparation:
                 column.name,
                 column,
                 None if column is plan.email else self._converter(name),
-                takes_text(name),
+                plain_kinds(name),
                 plan.pivoted and column.kind != "dimension",
             )
             for name, column in plan.traits
@@ -226,7 +227,7 @@ class Preparation:
         try:
             body, email = self._identity(row)
             traits: dict[str, Any] = {}
-            for name, column_name, column, convert, is_text, may_be_pivoted in self._traits:
+            for name, column_name, column, convert, plain, may_be_pivoted in self._traits:
                 if convert is None:
                     self._add_email(traits, email, column)
                     continue
@@ -235,7 +236,8 @@ class Preparation:
                     self._add_pivots(traits, name, column, cell)
                     continue
                 value = cell["value"]
-                if is_text and type(value) is str and value.isprintable():
+                kind = type(value)
+                if kind in plain and (value.isprintable() if kind is str else is_safe(value)):
                     # Most cells are such, and the converter would only hand them through.
                     traits[name] = value
                     continue
@@ -334,8 +336,8 @@ class Preparation:
 
     def _sighting(self, body: Mapping[str, Any], text: str) -> Sighting:
         key = "userId" if "userId" in body else "anonymousId"
-        user = blake2b(f"{key} {body[key]}".encode(), digest_size=16).digest()
-        return self._seen.see(user, blake2b(text.encode(), digest_size=16).digest())
+        user = blake2b(f"{key} {body[key]}".encode(), digest_size=16)
+        return self._seen.see(user.digest(), blake2b(text.encode(), digest_size=16).digest())
 
     def _changed(self, row: Row) -> PermanentError:
         wanted = [column.name for column in self._plan.identifiers]

@@ -100,9 +100,17 @@ def converter(trait: str, *, nulls: Nulls, arrays: Arrays) -> Converter:
     return convert
 
 
-def takes_text(trait: str) -> bool:
-    """Whether any text that can be sent may be a trait of this name."""
-    return str in RESERVED_TYPES.get(trait, (str,))
+def plain_kinds(trait: str) -> frozenset[type]:
+    """Return the types whose values may be a trait of this name as they are.
+
+    Text must be printable, or else free of what :data:`UNSENDABLE` finds; integers be safe.
+    """
+    return frozenset(RESERVED_TYPES.get(trait, (str, int))) & {str, int}
+
+
+def is_safe(number: int) -> bool:
+    """Whether every reader of JSON keeps all digits of an integer."""
+    return -MAX_SAFE_INTEGER <= number <= MAX_SAFE_INTEGER
 
 
 def _null(nulls: Nulls) -> Any:
@@ -113,7 +121,7 @@ def _null(nulls: Nulls) -> Any:
 
 def _other(value: Any, kind: type, arrays: Arrays) -> Any:
     if kind is int:
-        return value if -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER else str(value)
+        return value if is_safe(value) else str(value)
     if kind is float:
         if not math.isfinite(value):
             raise Unsendable("not_finite")
