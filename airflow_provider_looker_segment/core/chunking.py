@@ -16,7 +16,9 @@ from typing import NamedTuple
 from airflow_provider_looker_segment.core.limits import MAX_MESSAGE_BYTES, MAX_SHARD_MESSAGES
 from airflow_provider_looker_segment.exceptions import PermanentError
 
-_LEVEL = 6
+_LEVEL = 4
+"""The usual 6 takes twice the time, a tenth of all of extract's, for a tenth fewer bytes."""
+
 _PIECE_BYTES = 4_096
 """Fewer waiting bytes than this are not worth a flush of their own."""
 _STORED_BLOCK_BYTES = 64

@@ -183,7 +183,7 @@ class Preparation:
     def _text(self, row: Row) -> tuple[str, bool]:
         """Encode one row's message; tell whether an earlier row was identical."""
         body = self.body(row)
-        outcome = self._route(body)
+        outcome = None if self._requirements is None else self._route(body, self._requirements)
         text = encode(body)
         limit = self.max_body_bytes
         if may_exceed(text, limit) and sent_bytes(body) > limit:
@@ -195,19 +195,17 @@ class Preparation:
             self.tally.verdicts.add(outcome)
         return text, sighting == "repeat"
 
-    def _route(self, body: dict[str, Any]) -> Outcome | None:
+    def _route(self, body: dict[str, Any], requirements: Requirements) -> Outcome:
         """Switch off the destinations that cannot take a message.
 
         :raises RejectedRow: where the run asks to leave such rows out.
         """
-        if self._requirements is None:
-            return None
-        outcome = self._requirements.check(body)
+        outcome = requirements.check(body)
         if not outcome.accepted:
             self.tally.verdicts.add(outcome)
             unmet = ", ".join(outcome.slugs(Verdict.UNMET))
             raise RejectedRow("unmet_destination", unmet)
-        integrations = self._requirements.integrations(outcome, body)
+        integrations = requirements.integrations(outcome, body)
         if integrations is not None:
             body["integrations"] = integrations
         return outcome
