@@ -1,0 +1,38 @@
+"""What ``look_to_segment()`` takes, and what it makes of it while a DAG file is read."""
+
+from __future__ import annotations
+
+import inspect
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG
+
+from airflow_provider_looker_segment.operators.looker import LookerRunLookOperator
+from airflow_provider_looker_segment.operators.segment import SegmentIdentifyOperator
+from airflow_provider_looker_segment.task_groups import look_to_segment
+
+
+def _parameters(function: Any) -> dict[str, Any]:
+    found = inspect.signature(function).parameters.values()
+    return {one.name: one.default for one in found if one.kind is one.KEYWORD_ONLY}
+
+
+@pytest.mark.parametrize("operator", [LookerRunLookOperator, SegmentIdentifyOperator])
+def test_what_the_operators_take_the_group_takes(operator: type) -> None:
+    """Each choice of the operators can be made for the group, with the same default."""
+    own = _parameters(operator.__init__)  # type: ignore[misc] - only its signature is read
+    own = {name: own[name] for name in own if name not in ("look_id", "shard")}
+    group = _parameters(look_to_segment)
+
+    assert own == {name: group.get(name, "it is missing") for name in own}
+
+
+def test_choices_reach_extract() -> None:
+    """What is chosen for the group is what the operator gets."""
+    with DAG("chosen", start_date=datetime(2026, 1, 1, tzinfo=UTC), schedule=None) as dag:
+        look_to_segment("42", destinations=["braze"], destination_rules="current", unmet="warn")
+
+    extract = dag.get_task("look_to_segment.extract")
+    assert ("current", "warn") == (extract.destination_rules, extract.unmet)
