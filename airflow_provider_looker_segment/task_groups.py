@@ -15,6 +15,7 @@ from airflow.sdk import TaskGroup
 from airflow_provider_looker_segment.core.guards import Guards
 from airflow_provider_looker_segment.core.mapping import Mapping
 from airflow_provider_looker_segment.hooks.query_tasks import DEFAULT_TIMEOUT_S
+from airflow_provider_looker_segment.operators import arguments
 from airflow_provider_looker_segment.operators.looker import LookerRunLookOperator
 from airflow_provider_looker_segment.operators.report import SegmentReportOperator
 from airflow_provider_looker_segment.operators.segment import (
@@ -108,7 +109,7 @@ def look_to_segment(
         )
         identify = SegmentIdentifyOperator.partial(
             task_id="identify",
-            max_messages_per_second=max_messages_per_second,
+            max_messages_per_second=arguments.messages_per_second(max_messages_per_second),
             segment_conn_id=segment_conn_id,
             map_index_template="rows {{ task.shard['rows'] }}",
             **task_kwargs,

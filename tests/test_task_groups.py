@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG
 
+from airflow_provider_looker_segment.exceptions import PermanentError
 from airflow_provider_looker_segment.operators.looker import LookerRunLookOperator
 from airflow_provider_looker_segment.operators.segment import SegmentIdentifyOperator
 from airflow_provider_looker_segment.task_groups import look_to_segment
@@ -36,3 +37,13 @@ def test_choices_reach_extract() -> None:
 
     extract = dag.get_task("look_to_segment.extract")
     assert ("current", "warn") == (extract.destination_rules, extract.unmet)
+
+
+@pytest.mark.parametrize("rate", [0, -5, float("nan"), "fast"])
+def test_an_impossible_rate_stops_the_dag_file(rate: Any) -> None:
+    """Whoever reads the DAG learns of it, before any Look is run."""
+    with (
+        pytest.raises(PermanentError, match="`max_messages_per_second`"),
+        DAG("rated", start_date=datetime(2026, 1, 1, tzinfo=UTC), schedule=None),
+    ):
+        look_to_segment("42", max_messages_per_second=rate)

@@ -26,6 +26,7 @@ from airflow_provider_looker_segment.hooks.delivery import Delivery, Message, me
 from airflow_provider_looker_segment.hooks.segment import SegmentHook
 from airflow_provider_looker_segment.lineage import Lineage
 from airflow_provider_looker_segment.links import ProblemsLink, SourceLink
+from airflow_provider_looker_segment.operators import arguments
 from airflow_provider_looker_segment.operators.errors import airflow_errors
 from airflow_provider_looker_segment.operators.progress_log import ProgressLog
 from airflow_provider_looker_segment.stores.chunks import (
@@ -83,7 +84,8 @@ class SegmentIdentifyOperator(BaseOperator):
             task_id, map_index = self.shard["task_id"], self.shard["map_index"]
             said = ti.xcom_pull(task_ids=task_id, key=MANIFEST_KEY, map_indexes=map_index)
             manifest = Manifest.from_dict(said, task_id=task_id)
-            pace = Pace(self.max_messages_per_second / self.shard["of"])
+            per_second = arguments.messages_per_second(self.max_messages_per_second)
+            pace = Pace(per_second / self.shard["of"])
             progress = Progress(
                 context,
                 generation=f"{manifest.generation}.{ti.max_tries}",

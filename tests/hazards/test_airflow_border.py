@@ -18,7 +18,7 @@ import pytest
 from airflow_provider_looker_segment.core.chunking import shard
 from airflow_provider_looker_segment.core.limits import MAX_CHUNK_BYTES
 from tests.hazards.conftest import BATCH, SMALL_BATCHES, Clock
-from tests.hazards.flow import MOMENT, PEOPLE, Flow, arrived, namespace, stopped, succeeded
+from tests.hazards.flow import MOMENT, PEOPLE, Flow, arrived, ended, namespace, stopped, succeeded
 from tests.hazards.registry import hazard
 
 Start = Callable[..., Flow]
@@ -276,6 +276,19 @@ def test_a12_cleared_run(start: Start) -> None:
         record["duplicates"],
     )
     assert PEOPLE == flow.books["accepted"]
+
+
+@pytest.mark.parametrize("rate", [0, -1, "fast"])
+def test_an_impossible_rate_is_not_tried_again(start: Start, rate: Any) -> None:
+    """No retry would change it; nothing is sent."""
+    flow = start(max_messages_per_second=rate).run()
+
+    ended(flow, "permanent", "`max_messages_per_second`", not_sent=PEOPLE)
+
+
+def test_a_rate_may_be_text(start: Start) -> None:
+    """As a variable or a template leaves it."""
+    succeeded(start(max_messages_per_second="1000000").run(), PEOPLE)
 
 
 def test_identify_cleared_alone_sends_again(start: Start) -> None:
