@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.sdk import BaseHook
 from airflow.sdk.log import mask_secret
 
-from airflow_provider_looker_segment.exceptions import PermanentError
+from airflow_provider_looker_segment.exceptions import PermanentError, TransientError
 
 SEGMENT_HOSTS = {"us": "https://api.segment.io", "eu": "https://events.eu1.segmentapis.com"}
 """Where the Tracking API is, by region.
@@ -61,8 +62,9 @@ class LookerSettings:
         """Read an Airflow connection.
 
         :raises PermanentError: when it lacks a field or would send secrets in clear text.
+        :raises TransientError: when Airflow finds no such connection.
         """
-        connection = BaseHook.get_connection(conn_id)
+        connection = _connection(conn_id)
         extra = connection.extra_dejson
         where = f"Connection {conn_id!r}"
         host, client_id = connection.host, connection.login
@@ -138,8 +140,9 @@ class SegmentSettings:
 
         :raises PermanentError: when it has no write key, an unknown region, or would send
             the key in clear text.
+        :raises TransientError: when Airflow finds no such connection.
         """
-        connection = BaseHook.get_connection(conn_id)
+        connection = _connection(conn_id)
         extra = connection.extra_dejson
         where = f"Connection {conn_id!r}"
         write_key = connection.password or extra.get("write_key")
@@ -201,6 +204,19 @@ def truth(said: Any, *, where: str) -> bool:
     if text in _FALSE:
         return False
     raise PermanentError(where, should="be true or false", but="it is neither", do="Mend it.")
+
+
+def _connection(conn_id: str) -> Any:
+    try:
+        return BaseHook.get_connection(conn_id)
+    except AirflowNotFoundException as error:
+        # Airflow says the same of a secrets backend or an API server that is out of reach.
+        raise TransientError(
+            f"Connection {conn_id!r}",
+            should="exist in Airflow",
+            but="Airflow found none of that id, or could not ask where it is kept",
+            do="Add it, or name another one.",
+        ) from error
 
 
 def _url(host: str, port: int | None) -> str:

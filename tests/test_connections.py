@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_looker_segment.connections import LookerSettings, truth
-from airflow_provider_looker_segment.exceptions import PermanentError
+from airflow_provider_looker_segment.connections import LookerSettings, SegmentSettings, truth
+from airflow_provider_looker_segment.exceptions import PermanentError, TransientError
 
 FULL = {"conn_type": "looker", "host": "https://a.example.com", "login": "id", "password": "s3cret"}
 
@@ -17,6 +17,19 @@ def read(monkeypatch: pytest.MonkeyPatch, said: dict[str, Any]) -> LookerSetting
     """Read a Looker connection from the environment."""
     monkeypatch.setenv("AIRFLOW_CONN_LOOKER_DEFAULT", json.dumps(said))
     return LookerSettings.read("looker_default")
+
+
+@pytest.mark.parametrize("settings", [LookerSettings, SegmentSettings])
+def test_a_connection_that_airflow_does_not_find_is_named(
+    monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    """It is tried again: Airflow says the same of a secrets backend that is out of reach."""
+    monkeypatch.delenv("AIRFLOW_CONN_NOBODY_ADDED", raising=False)
+
+    with pytest.raises(TransientError) as caught:
+        settings.read("nobody_added")
+
+    assert "Connection 'nobody_added' should exist in Airflow, but" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def preview(options: argparse.Namespace) -> int:
 
 @contextmanager
 def _hook(options: argparse.Namespace) -> Iterator[LookerHook]:
-    with connections(options.looker_conn_id), closing(LookerHook(options.looker_conn_id)) as hook:
+    with connections(), closing(LookerHook(options.looker_conn_id)) as hook:
         yield hook
 
 

@@ -24,7 +24,7 @@ def show(options: argparse.Namespace) -> int:
     """Print the rows and messages that a task left out."""
     shown = 0
     out = sys.stdout
-    with connections(options.segment_conn_id):
+    with connections():
         seal = Seal(SegmentSettings.read(options.segment_conn_id))
         for reject in read(options.path, seal, now=datetime.now(UTC)):
             if options.code not in (None, reject.code):
