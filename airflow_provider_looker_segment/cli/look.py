@@ -74,7 +74,12 @@ def preview(options: argparse.Namespace) -> int:
         preparation = Preparation(planned, shared=shared, seen=seen, requirements=requirements)
         where = planned.look.where
         with hook.run(hook.create_query(query, where=where), query, where=where) as answer:
-            rows = RowStream(answer.pieces, look=where, content_type=answer.content_type)
+            rows = RowStream(
+                answer.pieces,
+                look=where,
+                content_type=answer.content_type,
+                names=planned.look.names,
+            )
             for line in preparation.lines(rows):
                 body = json.loads(line.body)
                 _show(shared, body if options.show_values else masked(body), out)

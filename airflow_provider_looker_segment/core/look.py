@@ -72,6 +72,13 @@ class Look:
         return f"Look {self.id}"
 
     @property
+    def names(self) -> frozenset[str]:
+        """The names of its fields, whole and in parts, in small letters; none is a value."""
+        names = [*(column.name for column in self.columns), *(self.query.get("filters") or {})]
+        parts = [part for name in names for part in str(name).split(".")]
+        return frozenset(name.casefold() for name in (*map(str, names), *parts))
+
+    @property
     def has_table_calculations(self) -> bool:
         """Whether the result holds columns that Looker computes after the query."""
         return any(column.kind == "table_calculation" for column in self.columns)

@@ -11,11 +11,13 @@ import codecs
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from decimal import Decimal, InvalidOperation
 from math import isinf
 from typing import Any, NoReturn
 
 from airflow_provider_looker_segment.core.limits import MAX_ROW_CHARS
+from airflow_provider_looker_segment.core.wording import without_values
 from airflow_provider_looker_segment.exceptions import PermanentError, TransientError
 
 Row = dict[str, Any]
@@ -24,14 +26,7 @@ _BLANKS = " \t\n\r"
 _LONGEST_LITERAL = 16
 _LONGEST_BORDER = 16
 _NUMBER = re.compile(r"-?[\d.eE+-]*")
-_JSON = re.compile(r'\{|"\s*[:,}\]]')
-_SECRETIVE = re.compile(
-    r"""\b((?:date|entry|input|integer|key|literal|number|string|timestamp|value)s?:\s)[^;]+"""
-    r"""|(?<==)\([^()]*\)"""
-    r"""|(?<!\w)'[^']*(?:'|$)|"(?:[^"\\]|\\.)*(?:"|\\?$)|[^\s@]+@[^\s@]+|\d{4,}""",
-    re.IGNORECASE,
-)
-"""What databases quote: after such a word and a colon, in ``(column)=(value)``, in quotes, bare."""
+_JSON = re.compile(r'\{|\]\s*[,}]|"\s*[:,}\]]')
 
 
 class NumberText(str):
@@ -68,36 +63,28 @@ def _decoder_of_many_rows() -> Callable[[str], list[Row]]:
     return msgspec.json.Decoder(list[dict[str, Any]], float_hook=parse_float).decode
 
 
-def without_values(text: str, *, max_chars: int = 300) -> str:
-    """Shorten what the other side said, and hide what may be somebody's data in it.
-
-    >>> without_values("invalid input 'Ty' near ty@example.com at 123456")
-    'invalid input … near … at …'
-    """
-    return _SECRETIVE.sub(r"\1…", " ".join(text.split()))[:max_chars]
-
-
-def _excerpt(text: str) -> str:
-    """Show the words of a database or of a proxy; broken JSON is not shown, it holds values."""
-    text = text.lstrip(_BLANKS)
-    if not text[:1].isalpha() and text[:1] != "<":
-        return ""
-    return without_values(_JSON.split(text, maxsplit=1)[0])
-
-
 class RowStream:
     """Rows of one document, in the order in which Looker sent them.
 
     :param chunks: the body, in pieces of any size.
     :param look: how messages name the Look.
     :param content_type: the answer's content type, for the message about an answer of another kind.
+    :param names: words of the query, in small letters, which messages about an error may repeat.
     """
 
-    def __init__(self, chunks: Iterable[bytes], *, look: str, content_type: str = "") -> None:
+    def __init__(
+        self,
+        chunks: Iterable[bytes],
+        *,
+        look: str,
+        content_type: str = "",
+        names: AbstractSet[str] = frozenset(),
+    ) -> None:
         self.rest: dict[str, Any] = {}
         self._chunks = iter(chunks)
         self._look = look
         self._content_type = content_type
+        self._names = names
         self._decoder = json.JSONDecoder(parse_float=parse_float)
         self._many = _decoder_of_many_rows()
         self._border = ""
@@ -297,7 +284,7 @@ class RowStream:
         )
 
     def _malformed(self) -> NoReturn:
-        excerpt = _excerpt(self._text[self._at : self._at + 200])
+        excerpt = self._excerpt(200)
         raise PermanentError(
             f"{self._look}: the result",
             should="be JSON from the first byte to the last",
@@ -312,7 +299,7 @@ class RowStream:
             f"{self._look}: the answer",
             should="be a json_detail document",
             but=f"it is {kind} (content type {self._content_type or 'not given'}, beginning with: "
-            f"{_excerpt(self._text[self._at : self._at + 80]) or 'JSON'})",
+            f"{self._excerpt(80) or 'JSON'})",
             do="Check that the connection's host is the Looker API itself, "
             "not a sign-in page or a proxy.",
         )
@@ -329,9 +316,16 @@ class RowStream:
         raise PermanentError(
             f"{self._look}: the query",
             should="return rows",
-            but=f"Looker answered with an error: {without_values(str(said))}",
+            but=f"Looker answered with an error: {without_values(str(said), names=self._names)}",
             do="Nothing was sent. Run the Look in Looker and mend what it complains about.",
         )
+
+    def _excerpt(self, max_chars: int) -> str:
+        """Show the words of a database or of a proxy; broken JSON is not shown, it holds values."""
+        text = self._text[self._at : self._at + max_chars].lstrip(_BLANKS)
+        if not text[:1].isalpha() and text[:1] != "<":
+            return ""
+        return without_values(_JSON.split(text, maxsplit=1)[0], names=self._names)
 
     def _refuse_errors(self) -> None:
         errors = self.rest.get("errors") or self.rest.get("looker_error")

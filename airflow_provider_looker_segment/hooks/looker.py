@@ -22,7 +22,7 @@ from airflow.sdk import BaseHook
 from airflow_provider_looker_segment.connections import LookerSettings
 from airflow_provider_looker_segment.core.look import Look, read_look
 from airflow_provider_looker_segment.core.query import RunQuery
-from airflow_provider_looker_segment.core.rows import without_values
+from airflow_provider_looker_segment.core.wording import without_values
 from airflow_provider_looker_segment.exceptions import PermanentError, TransientError
 from airflow_provider_looker_segment.hooks.looker_check import signed_in
 from airflow_provider_looker_segment.hooks.looker_metadata import (

@@ -14,7 +14,7 @@ import requests
 
 from airflow_provider_looker_segment.connections import LookerSettings
 from airflow_provider_looker_segment.core.retry_after import retry_after_s
-from airflow_provider_looker_segment.core.rows import without_values
+from airflow_provider_looker_segment.core.wording import without_values
 from airflow_provider_looker_segment.exceptions import PermanentError, TransientError
 
 PATIENCE_S = 120.0

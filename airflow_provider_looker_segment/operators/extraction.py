@@ -80,7 +80,12 @@ class Extraction:
         :raises PermanentError: when the result, or a guard, forbids to send anything.
         :raises TransientError: when the result stops in the middle.
         """
-        rows = RowStream(answer.pieces, look=self.where, content_type=answer.content_type)
+        rows = RowStream(
+            answer.pieces,
+            look=self.where,
+            content_type=answer.content_type,
+            names=self.plan.look.names,
+        )
         try:
             with self.history:
                 tally = self._read(ProgressLog(self.log, "rows").watch(rows))

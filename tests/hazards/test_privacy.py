@@ -22,7 +22,7 @@ from airflow_provider_looker_segment.hooks.segment import SegmentHook
 from airflow_provider_looker_segment.stores.chunks import Seal
 from tests.conftest import HOME
 from tests.hazards.conftest import BATCH, RESULT
-from tests.hazards.flow import Flow, document, stopped, succeeded
+from tests.hazards.flow import Flow, document, row, stopped, succeeded
 from tests.hazards.planted import PLANTED, Everything, assert_private, planted
 from tests.hazards.registry import hazard
 
@@ -112,15 +112,43 @@ QUOTES = [
     "Duplicate entry 'planted-id-x7' for key 'PRIMARY'",
     "Numeric value 'planted' is not recognized, row 8054321",
     "Value Error: Bad double value: planted note, 8054321; while executing",
+    "Conversion failed when converting the varchar value 'O'Brien Planted' to data type int.",
+    "Failing row contains (1, Planted, null).",
+    "Cannot cast value Planted to bigint",
+    "Numeric value \u201cPlanted\u201d is not recognized",
+    r"Duplicate entry 'O\'Brien Planted' for key 'users.email'",
+    "While executing: SELECT * FROM users WHERE name = $$Planted$$",
+    "Planted note 4711-0815 of planted.mail@secret.example",
 ]
 """What databases say about a value, each in its own way."""
+
+BARE: dict[str, Callable[[str], str]] = {
+    "text in place of a cell": lambda said: (
+        '{"data":[{"people.id":{"value":"u-1"},"people.email":' + said + "}]}"
+    ),
+    "text after a row": lambda said: '{"data":[' + f"{row()} {said}]}}",
+    "a page": lambda said: f"<html><body>{said}</body></html>",
+    "text": lambda said: f"{said} in row {said}",
+    "message": lambda said: json.dumps({"message": said}),
+    "nested errors": lambda said: json.dumps({"data": [], "errors": [[said]]}),
+    "errors of another shape": lambda said: json.dumps({"data": [], "errors": [{"x": said}]}),
+    "an object for a message": lambda said: json.dumps(
+        {"data": [], "errors": [{"message": {"value": said}}]}
+    ),
+}
+"""Ways to come instead of a result in which nothing stands between the reader and a value."""
 
 
 @pytest.mark.usefixtures("clock")
 @pytest.mark.parametrize(
     ("said", "shape"),
     [(said, shape) for said in QUOTES for shape in ("errors", "400")]
-    + [(QUOTED, "looker_error"), (QUOTED, "text among rows"), (QUOTED, "422")],
+    + [(QUOTED, "looker_error"), (QUOTED, "text among rows"), (QUOTED, "422")]
+    + [
+        (said, shape)
+        for said in ("Hello Planted, you", "Planted value, there and at every place")
+        for shape in BARE
+    ],
 )
 def test_what_looker_quotes_is_not_repeated(
     start: Start, everything: Everything, sandbox: Any, said: str, shape: str
@@ -133,6 +161,8 @@ def test_what_looker_quotes_is_not_repeated(
         body = document(planted())[:-2] + f",\nSQL Error: {said}]}}"
     elif shape == "422":
         body = json.dumps({"message": said, "errors": [{"field": said, "message": said}]})
+    elif shape in BARE:
+        body = BARE[shape](said)
     elif shape == "400":
         body = json.dumps({"message": said})
     if shape in ("400", "422"):
