@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import extract, identify, whole
+from benchmarks import extract, identify, startup, whole
 from benchmarks.measure import machine
 
 RESULTS = Path(__file__).parent / "results"
@@ -48,10 +48,17 @@ def bench_whole(sizes: list[int], turns: int) -> tuple[Any, str]:
     return results, whole.as_table(results)
 
 
+def bench_startup(_: list[int], turns: int) -> tuple[Any, str]:
+    """Measure what Airflow pays to read a DAG file."""
+    found = startup.measure(turns)
+    return found, startup.as_table(found)
+
+
 PARTS: dict[str, Callable[[list[int], int], tuple[Any, str]]] = {
     "extract": bench_extract,
     "identify": bench_identify,
     "throttle": bench_throttle,
+    "startup": bench_startup,
     "whole": bench_whole,
 }
 

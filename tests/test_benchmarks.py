@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import extract, identify
+from benchmarks import extract, identify, startup
 
 ALTERNATIVES = Path(extract.__file__).parent / "alternatives"
 
@@ -21,6 +21,25 @@ def test_alternatives_are_what_somebody_would_write() -> None:
 
     assert 4 == len(lines)
     assert max(lines.values()) <= 20, lines
+
+
+@pytest.mark.airflow
+@pytest.mark.parametrize(
+    "dag", sorted((startup.ROOT / "dags").glob("*.py")), ids=lambda dag: dag.stem
+)
+def test_no_sdk_is_imported_to_read_a_dag_file(dag: Path) -> None:
+    """The SDKs take a second and more; Airflow reads DAG files over and over."""
+    _, modules = startup.read(str(dag))
+
+    assert [name for name in modules if name.startswith("airflow_provider_looker_segment.")]
+    assert not set(startup.SDKS) & set(modules)
+
+
+def test_the_providers_info_imports_nothing_else() -> None:
+    """Airflow asks every provider for its info at every command."""
+    _, modules = startup.read("provider info")
+
+    assert [] == [name for name in modules if name != "airflow_provider_looker_segment"]
 
 
 @pytest.mark.slow
