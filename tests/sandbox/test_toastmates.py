@@ -101,7 +101,7 @@ def test_each_look_is_what_its_title_says(toastmates: Dataset) -> None:
     """The other Looks show what the tutorial needs: each a different hazard."""
     looks = toastmates.model.looks
 
-    assert list(looks) == ["42", "43", "44", "45", "46", "47", "48", "49"]
+    assert list(looks) == ["42", "43", "44", "45", "46", "47", "48", "49", "50"]
     assert [name for name, look in looks.items() if look.deleted] == ["49"]
     assert "users.id" not in run(toastmates, "43")[0]
     assert len(run(toastmates, "44", limit=None)) == 100
