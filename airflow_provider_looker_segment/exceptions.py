@@ -34,7 +34,9 @@ class LookerSegmentError(Exception):
         self.do = do
 
     def __str__(self) -> str:
-        return f"{self.where} should {self.should}, but {self.but}. {self.do}"
+        # What was found may be somebody else's sentence, full stop and all.
+        but = self.but.removesuffix(".")
+        return f"{self.where} should {self.should}, but {but}. {self.do}"
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Keep the facts when Airflow pickles the error across a process border."""

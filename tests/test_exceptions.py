@@ -24,6 +24,13 @@ def test_message(kind: type[LookerSegmentError]) -> None:
     assert (error.where, error.should, error.but, error.do) == ("Look 1", *FACTS.values())
 
 
+def test_a_sentence_that_was_found_ends_once() -> None:
+    """What Looker or Segment say may bring its own full stop."""
+    assert "but it is gone. Bring" in str(
+        PermanentError("Look 1", **{**FACTS, "but": "it is gone."})
+    )
+
+
 def test_what_to_do_is_the_type() -> None:
     """An error is permanent or transient, never both."""
     assert issubclass(PermanentError, LookerSegmentError)

@@ -31,12 +31,14 @@ from airflow_provider_looker_segment.hooks.looker_metadata import (
     query_as_dict,
     result_parameters,
 )
+from airflow_provider_looker_segment.hooks.looker_session import RememberingSession
 from airflow_provider_looker_segment.hooks.refusal import (
     PATIENCE_S,
     Refusal,
     network_trouble,
     said,
     unfinished,
+    words,
 )
 from airflow_provider_looker_segment.hooks.tls import FixedTrust
 
@@ -81,7 +83,6 @@ class LookerHook(BaseHook):
         self.looker_conn_id = looker_conn_id
         self.patience_s = patience_s
         self.query_url = ""
-        self._last: requests.Response | None = None
 
     @cached_property
     def settings(self) -> LookerSettings:
@@ -95,8 +96,11 @@ class LookerHook(BaseHook):
         if self.settings.sudo_user_id:
             # Only noted, as signing in is: the first call acts as this user.
             sdk.auth._sudo_id = int(self.settings.sudo_user_id)  # noqa: SLF001
-        sdk.transport.session.hooks["response"].append(self._remember)  # type: ignore[attr-defined]
         return sdk
+
+    @property
+    def _session(self) -> RememberingSession:
+        return self.sdk.transport.session  # type: ignore[attr-defined, no-any-return]
 
     def twin(self, *, patience_s: float) -> LookerHook:
         """Return a hook with the same settings and a session of its own.
@@ -122,7 +126,7 @@ class LookerHook(BaseHook):
             # Each ends one sign-in, if there is one: as another user, and the key's own.
             for _ in range(2):
                 self.sdk.auth.logout()
-        self.sdk.transport.session.close()  # type: ignore[attr-defined]
+        self._session.close()
 
     def test_connection(self) -> tuple[bool, str]:
         """Sign in and look around, for the connection form's test button."""
@@ -218,12 +222,13 @@ class LookerHook(BaseHook):
     def _get(self, path: str, parameters: dict[str, Any]) -> requests.Response:
         from looker_sdk.rtl.requests_transport import NullAuth  # noqa: PLC0415 - see close()
 
+        headers = self._translated(lambda: self.sdk.auth.authenticate({}))
         try:
-            return self.sdk.transport.session.request(  # type: ignore[attr-defined, no-any-return]
+            return self._session.request(
                 "GET",
                 f"{self.settings.base_url}/api/4.0{path}",
                 params=parameters,
-                headers=self.sdk.auth.authenticate({}),
+                headers=headers,
                 auth=NullAuth(),
                 timeout=(_CONNECT_TIMEOUT_S, self.settings.timeout_s),
                 stream=True,
@@ -231,8 +236,9 @@ class LookerHook(BaseHook):
             )
         except requests.TooManyRedirects as error:
             return error.response  # type: ignore[return-value]
-        except requests.RequestException as error:
-            raise Refusal(None, None, network_trouble(error)) from None
+        except OSError as error:
+            refusal = network_trouble(error, url=self._session.url)
+        raise refusal
 
     def _pieces(self, response: requests.Response, *, where: str) -> Iterator[bytes]:
         from urllib3.exceptions import HTTPError  # noqa: PLC0415 - see close()
@@ -258,30 +264,34 @@ class LookerHook(BaseHook):
 
     def ask(self, where: str, call: Callable[[], Result]) -> Result:
         """Call the SDK and turn what it raises into this package's errors."""
+        return self._patiently(where, lambda: self._translated(call))
+
+    def _translated(self, call: Callable[[], Result]) -> Result:
+        """Call the SDK; whatever it raises becomes a :class:`Refusal`."""
         import attr  # noqa: PLC0415, F401 - cattrs needs it first
         from cattrs import BaseValidationError  # noqa: PLC0415 - see close()
         from looker_sdk.error import SDKError  # noqa: PLC0415 - see close()
         from looker_sdk.rtl.serialize import DeserializeError  # noqa: PLC0415 - see close()
 
-        def translated() -> Result:
-            self._last = None
-            try:
-                return call()
-            except (
-                *(SDKError, DeserializeError, BaseValidationError),
-                # What the SDK itself stumbles over in an unexpected error document.
-                *(ValueError, TypeError, LookupError, AttributeError),
-            ) as error:
-                last = self._last
-                if isinstance(error, SDKError) and last is not None and last.status_code < 300:
-                    # A sign-in that went well, or an answer that broke off behind its headers.
-                    last = None
-                status = None if last is None else last.status_code
-                refusal = Refusal(status, last, without_values(str(error)))
-            # Not within the handler: Looker's own text may quote a value, and would be its context.
-            raise refusal
-
-        return self._patiently(where, translated)
+        session = self._session
+        session.forget()
+        try:
+            return call()
+        except (
+            *(SDKError, DeserializeError, BaseValidationError),
+            # What the SDK itself stumbles over in an unexpected error document.
+            *(ValueError, TypeError, LookupError, AttributeError),
+        ) as error:
+            answer, url = session.answer, session.url
+            if session.trouble is not None:
+                refusal = network_trouble(session.trouble, url=url)
+            elif answer is not None and answer.status_code >= 300:
+                refusal = Refusal(answer.status_code, answer, words(answer.content), url=url)
+            else:
+                status = None if answer is None else answer.status_code
+                refusal = Refusal(status, answer, without_values(str(error)), url=url)
+        # Not within the handler: Looker's own text may quote a value, and would be its context.
+        raise refusal
 
     def _patiently(self, where: str, call: Callable[[], Result]) -> Result:
         """Repeat a call that may succeed later, for a bounded time.
@@ -307,7 +317,7 @@ class LookerHook(BaseHook):
                     refusal.raise_permanent(where, self.settings)
                 delay_s = refusal.delay_s(attempt)
                 if waited_s + delay_s > self.patience_s:
-                    refusal.raise_transient(where)
+                    refusal.raise_transient(where, self.settings)
                 waited_s += delay_s
                 self.log.info("%s: Looker cannot answer now; waiting %.0f s.", where, delay_s)
                 time.sleep(delay_s)
@@ -320,10 +330,6 @@ class LookerHook(BaseHook):
 
         self.sdk.auth.token = AuthToken()
         self.sdk.auth.sudo_token = AuthToken()
-
-    def _remember(self, response: requests.Response, **_: Any) -> None:
-        # The SDK's own error carries neither status nor headers.
-        self._last = response
 
 
 def _connect(settings: LookerSettings) -> Looker40SDK:
@@ -373,12 +379,12 @@ def _connect(settings: LookerSettings) -> Looker40SDK:
     api = ConnectionSettings()
     _register_sequences(serialize)
     error.ErrorDocHelper.parse_and_lookup = no_lookup  # type: ignore[method-assign]
-    transport = requests_transport.RequestsTransport.configure(api)
+    session = RememberingSession()
+    transport = requests_transport.RequestsTransport(api, session)
     if settings.ca_bundle or not settings.verify_ssl:
-        trust = FixedTrust(verify=settings.ca_bundle or False)
-        transport.session.mount("https://", trust)  # type: ignore[attr-defined]
+        session.mount("https://", FixedTrust(verify=settings.ca_bundle or False))
     # A followed redirect could carry the client secret to another host.
-    transport.session.max_redirects = 0  # type: ignore[attr-defined]
+    session.max_redirects = 0
     auth = CleanAuthSession(api, transport, deserialize, "4.0")  # type: ignore[arg-type]
     return methods40.Looker40SDK(auth, deserialize, serialize.serialize40, transport, "4.0")  # type: ignore[arg-type]
 

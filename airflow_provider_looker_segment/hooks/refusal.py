@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from datetime import UTC, datetime
 from typing import NoReturn
+from urllib.parse import urlsplit
 
 import requests
 
@@ -20,6 +22,11 @@ from airflow_provider_looker_segment.exceptions import PermanentError, Transient
 PATIENCE_S = 120.0
 """Seconds that a request is repeated for while Looker cannot answer, unless said otherwise."""
 
+_SIGN_IN = re.compile(r"/login(?:/(?P<user>[0-9]+))?$")
+_TROUBLES = {
+    "NameResolutionError": "no such host is known here",
+    "NewConnectionError": "nobody takes the connection",
+}
 _MAX_SAID_BYTES = 65_536
 _LONGEST_BACKOFF_S = 30.0
 _NOT_YET = 202
@@ -32,12 +39,24 @@ class Refusal(Exception):  # noqa: N818 - internal: it becomes one of this packa
     :param status: of the answer; ``None`` where none came.
     :param response: the answer, for what it says about waiting.
     :param said: its words, without values.
+    :param url: where the request went.
+    :param is_untrusted: whether no request left, because no certificate vouches for the host.
     """
 
-    def __init__(self, status: int | None, response: requests.Response | None, said: str) -> None:
+    def __init__(
+        self,
+        status: int | None,
+        response: requests.Response | None,
+        said: str,
+        *,
+        url: str = "",
+        is_untrusted: bool = False,
+    ) -> None:
         super().__init__(said)
         self.status = status
         self.said = said
+        self.is_untrusted = is_untrusted
+        self.sign_in = _SIGN_IN.search(urlsplit(url).path)
         self.retry_after_s = None
         if response is not None:
             self.retry_after_s = retry_after_s(response.headers, now=datetime.now(UTC))
@@ -45,7 +64,7 @@ class Refusal(Exception):  # noqa: N818 - internal: it becomes one of this packa
     @property
     def may_pass(self) -> bool:
         """Whether the same request may succeed later."""
-        return self.status is None or self.status in _TRANSIENT_STATUSES
+        return not self.is_untrusted and (self.status is None or self.status in _TRANSIENT_STATUSES)
 
     def delay_s(self, attempt: int) -> float:
         """Return how long to wait: as long as Looker asks, else longer each time.
@@ -58,13 +77,32 @@ class Refusal(Exception):  # noqa: N818 - internal: it becomes one of this packa
 
     def raise_permanent(self, where: str, settings: LookerSettings) -> NoReturn:
         """Tell what somebody must change first."""
+        connection = f"Connection {settings.conn_id!r}"
+        if self.is_untrusted:
+            raise PermanentError(
+                f"{connection}, host {settings.base_url}:",
+                should="prove with a certificate that it is Looker",
+                but=self.said,
+                do="Correct the host, or name the file of the authority that signed the "
+                "certificate in the connection's extra `ca_bundle`.",
+            ) from self
+        if self.sign_in and 400 <= (self.status or 0) < 500:
+            do = "Check the client id and secret; Looker answers 404 where they are wrong."
+            if self.sign_in["user"]:
+                do = f"Check that there is a user {self.sign_in['user']}, and that the API user "
+                do += "may act as others."
+            raise PermanentError(
+                f"{connection}: the sign-in at {settings.base_url}",
+                should="be accepted",
+                but=f"Looker answered {self.status}: {self.said}",
+                do=do,
+            ) from self
         do = {
             200: "Check that the connection's host is the API itself, not a sign-in page or a "
             "proxy.",
             401: "Check the client id and secret of the connection.",
             403: "Give the API user access to it.",
-            404: "Check the id, and that the API user may see it; Looker also answers so when the "
-            "client id or secret of the connection is wrong.",
+            404: "Check the id, and that the API user may see it.",
         }.get(self.status or 0, "Mend what Looker complains about.")
         if self.status is not None and 300 <= self.status < 400:
             do = "Give the connection the host of the API itself."
@@ -75,14 +113,16 @@ class Refusal(Exception):  # noqa: N818 - internal: it becomes one of this packa
             do=f"{do} (connection {settings.conn_id!r})",
         ) from self
 
-    def raise_transient(self, where: str) -> NoReturn:
+    def raise_transient(self, where: str, settings: LookerSettings) -> NoReturn:
         """Tell that Looker could not answer, for longer than anybody waits within one try."""
-        answered = "gave no answer" if self.status is None else f"answered {self.status}"
+        answered = f"answered {self.status}"
+        if self.status is None:
+            answered = f"gave no answer at {settings.base_url}"
         raise TransientError(
             where,
             should="be answered by Looker",
             but=f"it {answered}: {self.said}",
-            do="Nothing was sent; the run can be tried again.",
+            do=f"Nothing was sent; the run can be tried again. (connection {settings.conn_id!r})",
             retry_after_s=self.retry_after_s,
         ) from self
 
@@ -93,24 +133,48 @@ def said(response: requests.Response) -> str:
         raw = response.raw.read(_MAX_SAID_BYTES, decode_content=True)
     except Exception:  # noqa: BLE001 - urllib3 raises many kinds; the status says enough
         return "no readable answer"
-    text = raw.decode("utf-8", "replace")
+    return words(raw)
+
+
+def words(body: bytes) -> str:
+    """Return what the body of an error says, without values: its message and the details of it."""
+    text = body[:_MAX_SAID_BYTES].decode("utf-8", "replace")
     try:
         document = json.loads(text)
     except ValueError:
         return without_values(text, max_chars=120) or "nothing"
-    message = document.get("message") if isinstance(document, dict) else None
-    return without_values(str(message or "an unexpected document"))
+    if not isinstance(document, dict):
+        return "an unexpected document"
+    errors = document.get("errors")
+    details = errors if isinstance(errors, list) else []
+    found = [str(document.get("message") or "an unexpected document")]
+    for detail in details:
+        if isinstance(detail, dict) and detail.get("message"):
+            field = f"{detail['field']}: " if detail.get("field") else ""
+            found.append(f"{field}{detail['message']}")
+    return without_values("; ".join(entry.removesuffix(".") for entry in found))
 
 
 def is_missing(error: Exception) -> bool:
     """Whether an error means that Looker does not have, or no longer has, what was asked for."""
-    return isinstance(error.__cause__, Refusal) and error.__cause__.status == 404
+    cause = error.__cause__
+    return isinstance(cause, Refusal) and cause.status == 404 and not cause.sign_in
 
 
-def network_trouble(error: requests.RequestException) -> str:
-    """Return what became of a connection, without the library's text, which may quote values."""
+def network_trouble(error: OSError, *, url: str) -> Refusal:
+    """Say what became of a connection, without the library's text, which may quote values."""
+    text = str(error)
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        why = re.search(r"verify failed: ([^.(]+)", text)
+        but = f"it does not ({without_values(why[1]).strip() if why else 'no reason given'})"
+        return Refusal(None, None, but, url=url, is_untrusted=True)
+    if "CA certificate bundle" in text:
+        but = "the file of authorities that is to vouch for it is not on this worker"
+        return Refusal(None, None, but, url=url, is_untrusted=True)
+    reason = getattr(error.args[0] if error.args else None, "reason", None) or error
     kind = "the connection timed out" if isinstance(error, requests.Timeout) else "it broke off"
-    return f"{kind} ({type(error).__name__})"
+    kind = _TROUBLES.get(type(reason).__name__, kind)
+    return Refusal(None, None, f"{kind} ({type(reason).__name__})", url=url)
 
 
 def unfinished(where: str, but: str) -> TransientError:

@@ -172,6 +172,39 @@ def test_lookers_certificate_must_be_known(
     assert trusted == (tls_server.requests > 0)
 
 
+def test_a_strange_certificate_is_not_waited_for(
+    tls_server: Any, monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    """It will not be known in a minute; the message says which connection can name its signer."""
+    said = {"conn_type": "looker", "host": tls_server.url, "login": "i", "password": "s"}
+    monkeypatch.setenv("AIRFLOW_CONN_LOOKER_DEFAULT", json.dumps(said))
+
+    with pytest.raises(PermanentError) as refusal:
+        LookerHook().look("42")
+
+    assert (
+        f"Connection 'looker_default', host {tls_server.url}: should prove with a certificate "
+        "that it is Looker, but it does not (self"
+    ) in str(refusal.value)
+    assert "`ca_bundle`" in refusal.value.do
+    assert [] == clock.slept
+
+
+def test_a_bundle_that_is_not_there_is_not_waited_for(
+    tls_server: Any, monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    """No retry would bring the file."""
+    said = {"conn_type": "looker", "host": tls_server.url, "login": "i", "password": "s"}
+    extra = {"ca_bundle": "/no/such/file.pem"}
+    monkeypatch.setenv("AIRFLOW_CONN_LOOKER_DEFAULT", json.dumps({**said, "extra": extra}))
+
+    with pytest.raises(PermanentError, match="is not on this worker") as refusal:
+        LookerHook().look("42")
+
+    assert "`ca_bundle`" in refusal.value.do
+    assert [] == clock.slept
+
+
 def test_the_seal_is_not_the_write_key(sandbox: Any) -> None:
     """What seals chunks is derived; what names the key in a manifest reveals nothing of it."""
     settings = SegmentSettings.read("segment_default")

@@ -122,10 +122,43 @@ def test_a_wrong_secret_is_named_but_not_shown(
     wrong = {**said, "password": "wrong-secret"}
     monkeypatch.setenv("AIRFLOW_CONN_LOOKER_DEFAULT", json.dumps(wrong))
 
-    with pytest.raises(PermanentError, match="client id or secret") as refusal:
+    with pytest.raises(PermanentError) as refusal:
         LookerHook().look("42")
 
-    assert "wrong-secret" not in str(refusal.value)
+    assert (
+        f"Connection 'looker_default': the sign-in at {sandbox.looker_url} should be accepted, "
+        "but Looker answered 404: Not found. "
+        "Check the client id and secret; Looker answers 404 where they are wrong."
+    ) == str(refusal.value)
+
+
+def test_a_user_that_cannot_be_acted_as_is_named(
+    sandbox: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The Look is not to blame for a sign-in as somebody else."""
+    said = json.loads(sandbox.connections()["AIRFLOW_CONN_LOOKER_DEFAULT"])
+    said["extra"] = {"sudo_user_id": 4711}
+    monkeypatch.setenv("AIRFLOW_CONN_LOOKER_DEFAULT", json.dumps(said))
+    fault(sandbox, 404, NOT_FOUND, "/login/4711$")
+
+    with pytest.raises(PermanentError, match="there is a user 4711") as refusal:
+        LookerHook().look("42")
+
+    assert str(refusal.value).startswith("Connection 'looker_default': the sign-in")
+
+
+@pytest.mark.parametrize(("status", "kind"), [(404, PermanentError), (502, TransientError)])
+def test_a_sign_in_before_a_result_is_an_error_of_this_package(
+    hook: LookerHook, sandbox: Any, clock: Clock, status: int, kind: type[Exception]
+) -> None:
+    """A token may run out between the query and its result, and no new one be given."""
+    query = query_of(hook, "42")
+    query_id = hook.create_query(query, where="Look 42")
+    revoke(sandbox)
+    fault(sandbox, status, NOT_FOUND, "/login$", times=-1)
+
+    with pytest.raises(kind, match=str(status)), hook.run(query_id, query, where="Look 42"):
+        pass
 
 
 def test_the_connection_test_says_who_signed_in(hook: LookerHook, sandbox: Any) -> None:
@@ -232,6 +265,29 @@ def test_tls_settings_reach_the_session(
         LookerHook(patience_s=0).look("42")
 
     assert [verify] == seen
+
+
+@pytest.mark.parametrize(
+    ("host", "complaint"),
+    [
+        ("http://127.0.0.1:9", "nobody takes the connection (NewConnectionError)"),
+        ("https://no-such-host.invalid", "no such host is known here (NameResolutionError)"),
+    ],
+)
+def test_a_host_that_is_not_there_is_named(
+    monkeypatch: pytest.MonkeyPatch, clock: Clock, host: str, complaint: str
+) -> None:
+    """It may come back; the message says where it was looked for, and why there."""
+    said = {"conn_type": "looker", "host": host, "login": "i", "password": "s"}
+    monkeypatch.setenv("AIRFLOW_CONN_LOOKER_DEFAULT", json.dumps(said))
+
+    with pytest.raises(TransientError) as refusal:
+        LookerHook().look("42")
+
+    assert (
+        f"Look 42 should be answered by Looker, but it gave no answer at {host}: {complaint}. "
+        "Nothing was sent; the run can be tried again. (connection 'looker_default')"
+    ) == str(refusal.value)
 
 
 def test_a_secret_without_a_known_certificate_stays_here(
@@ -379,7 +435,10 @@ def test_tags_and_labels_arrive(hook: LookerHook) -> None:
     assert "measure" == count.kind
 
 
-@pytest.mark.parametrize(("look_id", "complaint"), [("49", "trash"), ("4711", "404")])
+@pytest.mark.parametrize(
+    ("look_id", "complaint"),
+    [("49", "trash"), ("4711", "but it answered 404: Not found. Check the id, and that")],
+)
 def test_a_look_that_is_not_there_is_named(hook: LookerHook, look_id: str, complaint: str) -> None:
     """A deleted Look and an unknown one fail for good."""
     with pytest.raises(PermanentError, match=complaint) as refusal:
@@ -453,7 +512,19 @@ def test_a_session_outlives_a_result_that_nobody_reads(hook: LookerHook, sandbox
         (401, {"message": "Requires authentication."}, "client id and secret"),
         (403, {"message": "Database OAuth Error"}, "access"),
         (404, NOT_FOUND, "Check the id"),
-        (422, {"message": "Validation Failed", "errors": None}, "422"),
+        (422, {"message": "Validation Failed", "errors": None}, "422: Validation Failed. Mend"),
+        (
+            422,
+            {
+                "message": "Validation Failed.",
+                "documentation_url": "",
+                "errors": [
+                    {"field": "fields", "message": "is odd.", "documentation_url": ""},
+                    {"documentation_url": ""},
+                ],
+            },
+            "422: Validation Failed; fields: is odd. Mend",
+        ),
         (200, "<html>Sign in</html>", "html|HTML|host"),
     ],
 )
