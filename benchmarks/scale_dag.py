@@ -25,6 +25,7 @@ with DAG(
 ) as dag:
     look_to_segment(
         look_id="1",
+        row_limit=10**9,
         max_messages_per_second=float(os.environ["SCALE_PER_SECOND"]),
         retries=5,
         retry_delay=timedelta(seconds=2),

@@ -30,7 +30,7 @@ class Empty(BaseOperator):
 
 with DAG("cohort", schedule=None, start_date=START, params=PARAMS) as cohort:
     # Segment's rate is not what is measured.
-    look_to_segment(look_id="1", max_messages_per_second=1e9)
+    look_to_segment(look_id="1", row_limit=10**9, max_messages_per_second=1e9)
 
 with DAG("empty", schedule=None, start_date=START, params=PARAMS) as empty, TaskGroup("group"):
     extract = Empty(task_id="extract")
