@@ -30,7 +30,7 @@ from airflow_provider_looker_segment.core.calendars import (
 )
 from airflow_provider_looker_segment.exceptions import PermanentError
 
-__all__ = ["Calendar", "as_of", "is_relative", "now_functions"]
+__all__ = ["Calendar", "as_of", "is_relative", "now_functions", "shown"]
 
 _NAMED_DAYS = {"yesterday": -1, "today": 0, "tomorrow": 1}
 _THIS_LAST_NEXT = {"last": -1, "this": 0, "next": 1}
@@ -56,6 +56,12 @@ _ABSOLUTE = re.compile(
 _SEEMS_RELATIVE = re.compile(
     rf"\b(?:ago|now|last|this|next|{'|'.join((*_NAMED_DAYS, *WEEKDAYS))}|{_LENGTH})\b"
 )
+
+_WORDS = frozenset(
+    {*UNITS, *(f"{unit}s" for unit in UNITS), *_NAMED_DAYS, *WEEKDAYS, *_THIS_LAST_NEXT}
+    | {"after", "ago", "before", "for", "from", "not", "now", "null", "to"}
+)
+_DIGITS = re.compile(r"-?(?:fy|q)?[0-9]{1,4}(?:[-/:.][q0-9]{1,5}){0,4}", re.IGNORECASE)
 
 _NOW_FUNCTIONS = frozenset({"now", "today"})
 _EXPRESSION_TOKEN = re.compile(
@@ -122,7 +128,7 @@ def as_of(
             raise PermanentError(
                 f"{look}, filter `{field}`:",
                 should="mean exact dates as of the run's moment",
-                but=f"`{expression}` does not: {error}",
+                but=f"`{shown(expression)}` does not: {error}",
                 do="Give the filter of this run with "
                 f"filters={{{field!r}: '…'}}, or say as_of=False to leave all dates to Looker.",
             ) from None
@@ -143,6 +149,21 @@ def is_relative(expression: str) -> bool:
         return True
     parts = [_normal(part) for part in expression.split(",")]
     return any(not _ABSOLUTE.fullmatch(part) and _SEEMS_RELATIVE.search(part) for part in parts)
+
+
+def shown(expression: str) -> str:
+    """Return a filter expression for people, with ``…`` for every word that no date has.
+
+    >>> shown("2019-05-01 to today"), shown("ty@example.com")
+    ('2019-05-01 to today', '…')
+    """
+    return re.sub(
+        r"[^\s,]+",
+        lambda found: (
+            found[0] if _DIGITS.fullmatch(found[0]) or found[0].lower() in _WORDS else "…"
+        ),
+        expression,
+    )
 
 
 def now_functions(filter_expression: str) -> tuple[str, ...]:
@@ -198,7 +219,8 @@ def _rewritten(part: str, clock: Clock) -> str:
             blanks = len(part) - len(part.lstrip()), len(part.rstrip())
             return part[: blanks[0]] + rewrite(match, clock) + part[blanks[1] :]
     raise InexactError(
-        f"`{part.strip()}` is none of the date expressions that Looker documents a meaning for"
+        f"`{shown(part.strip())}` is none of the date expressions that Looker documents a "
+        "meaning for"
     )
 
 

@@ -107,14 +107,20 @@ def run_query(
     :raises PermanentError: when a filter cannot be anchored exactly, or the limit was chosen.
     """
     body = {key: look.query.get(key) for key in COPIED_KEYS}
-    merged = {**(body["filters"] or {}), **(filters or {})}
-    notes = [f"filter {name}: {value!r}" for name, value in (filters or {}).items()]
+    given = filters or {}
+    merged = {**(body["filters"] or {}), **given}
+    # What a filter compares with is often somebody's data; dates are nobody's.
+    notes = [f"filter {name}: '{date_filters.shown(value)}'" for name, value in given.items()]
     if as_of is not None:
         timezone = str(body["query_timezone"] or "UTC")
         anchored = _anchored(look, merged, as_of=as_of, timezone=timezone)
         body["dynamic_fields"] = _anchored_measures(look, as_of=as_of, timezone=timezone)
         changed = {name: value for name, value in anchored.items() if merged.get(name) != value}
-        notes += [f"filter {name}: {merged.get(name)!r} is {changed[name]!r}" for name in changed]
+        notes += [
+            f"filter {name}: '{date_filters.shown(merged.get(name, ''))}' "
+            f"is '{date_filters.shown(value)}'"
+            for name, value in changed.items()
+        ]
         if changed or body["dynamic_fields"] != look.query.get("dynamic_fields"):
             body["query_timezone"] = timezone
         merged = anchored
