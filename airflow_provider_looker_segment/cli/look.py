@@ -82,7 +82,9 @@ def preview(options: argparse.Namespace) -> int:
             )
             for line in preparation.lines(rows):
                 body = json.loads(line.body)
-                _show(shared, body if options.show_values else masked(body), out)
+                if not options.show_values:
+                    body = masked(body, preparation.pivot_names)
+                _show(shared, body, out)
     _remark(preparation, where=where, is_masked=not options.show_values)
     return 0 if preparation.tally.messages else 1
 

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 from airflow_provider_looker_segment.cli.shell import connections
 from airflow_provider_looker_segment.connections import SegmentSettings
-from airflow_provider_looker_segment.core.manifest import masked
+from airflow_provider_looker_segment.core.manifest import masked, masked_cells
 from airflow_provider_looker_segment.stores.chunks import Seal
 from airflow_provider_looker_segment.stores.rejects import read
 
@@ -30,7 +30,10 @@ def show(options: argparse.Namespace) -> int:
             if options.code not in (None, reject.code):
                 continue
             shown += 1
-            content = reject.content if options.show_values else masked(reject.content)
+            content = reject.content
+            if not options.show_values:
+                is_message = reject.code == "refused_by_segment"
+                content = masked(content, {}) if is_message else masked_cells(content)
             line = {"row": reject.row_number, "code": reject.code, "column": reject.column}
             text = json.dumps({**line, "content": content}, ensure_ascii=False)
             # Half a character may be why a row was left out.

@@ -174,22 +174,42 @@ class Samples:
                 self._lines.append(line)
             yield line
 
-    def masked(self) -> list[dict[str, Any]]:
-        """Return the remembered messages: every key, and for each value only its kind."""
-        return [masked(json.loads(line.body)) for line in self._lines]
+    def masked(self, pivot_names: Mapping[str, str]) -> list[dict[str, Any]]:
+        """Return the remembered messages: every key, and for each value only its kind.
+
+        :param pivot_names: as in :func:`masked`.
+        """
+        return [masked(json.loads(line.body), pivot_names) for line in self._lines]
 
 
-def masked(body: Mapping[str, Any]) -> dict[str, Any]:
+def masked(body: Mapping[str, Any], pivot_names: Mapping[str, str]) -> dict[str, Any]:
     """Return a message's own part with every key, and for each value only its kind.
 
     Which destinations are on or off is nobody's secret, so that stays.
+
+    :param pivot_names: what stands for the names of traits that hold a pivot's value.
     """
     switches = {
         key: switch if isinstance(switch, bool) else _masked(switch)
         for key, switch in body.get("integrations", {}).items()
     }
     shown = {key: _masked(value) for key, value in body.items()}
+    traits = body.get("traits", {})
+    shown["traits"] = {pivot_names.get(key, key): _masked(value) for key, value in traits.items()}
     return {**shown, "integrations": switches} if switches else shown
+
+
+def masked_cells(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row's columns, and for each value only its kind.
+
+    Pivots, and the keys of a cell that is an object, are values too: they are numbered.
+    """
+    return {
+        column: {f"({number})": _masked(one) for number, one in enumerate(value.values(), start=1)}
+        if isinstance(value, Mapping)
+        else _masked(value)
+        for column, value in row.items()
+    }
 
 
 def _masked(value: Any) -> Any:
@@ -199,4 +219,4 @@ def _masked(value: Any) -> Any:
         return f"text of {len(value)}"
     if value is None or isinstance(value, bool):
         return "null" if value is None else "true or false"
-    return "number"
+    return "list" if isinstance(value, list) else "number"

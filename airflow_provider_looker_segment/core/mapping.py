@@ -289,7 +289,7 @@ def _check_traits(look: Look, traits: tuple[tuple[str, Column], ...], mapping: M
                 but=f"{_listed(columns)} would each be it",
                 do="Rename one with mapping.rename, exclude one, or relabel it in the Look.",
             )
-        check_trait_name(look.where, name, mapping, shown=columns[0].shown)
+        check_trait_name(look.where, name, mapping, column=columns[0].shown)
     if len(traits) > MAX_TRAITS:
         raise PermanentError(
             f"{look.where}: its traits",
@@ -299,22 +299,25 @@ def _check_traits(look: Look, traits: tuple[tuple[str, Column], ...], mapping: M
         )
 
 
-def check_trait_name(where: str, name: str, mapping: Mapping, *, shown: str) -> None:
+def check_trait_name(
+    where: str, name: str, mapping: Mapping, *, column: str, shown: str = ""
+) -> None:
     """Refuse a trait name that would overwrite something else.
 
+    :param shown: how messages write the name, where that is not the name itself.
     :raises PermanentError: when the name is empty, protected, or forbidden by the mapping.
     """
     but = _wrong_with(name)
     if but:
         raise PermanentError(
-            f"{where}, column {shown}: its trait `{name}`",
+            f"{where}, column {column}: its trait `{shown or name}`",
             should="have a name of its own",
             but=but,
             do="Rename it with mapping.rename, or leave it out with mapping.exclude.",
         )
     if name in mapping.forbid_traits:
         raise PermanentError(
-            f"{where}, column {shown}: its trait `{name}`",
+            f"{where}, column {column}: its trait `{shown or name}`",
             should="not overwrite a trait of the team's tools",
             but="mapping.forbid_traits lists it",
             do="Rename it with mapping.rename, or leave it out with mapping.exclude.",

@@ -118,6 +118,7 @@ class Preparation:
     :param shared: the envelope, for the size of the finished message.
     :param seen: the users this run has had.
     :param requirements: what the chosen destinations need, if any were chosen.
+    :ivar pivot_names: how messages name each trait of a pivot, without the pivot's value.
     :param on_rejected: called with the number, the reason and the cells of each row that is no
         message, for those who keep such rows.
     """
@@ -157,6 +158,8 @@ class Preparation:
         ]
         self._pivots: dict[tuple[str, str], tuple[str, Converter]] = {}
         self._names = {name: column.shown for name, column in plan.traits}
+        self._pivot_keys: dict[str, str] = {}
+        self.pivot_names: dict[str, str] = {}
 
     def lines(self, rows: Iterable[Row]) -> Iterator[Line]:
         """Turn rows into lines, counting each row.
@@ -250,7 +253,10 @@ class Preparation:
                 self._add_group(body, row[group_id.name]["value"], group_id)
         except (KeyError, TypeError) as error:
             raise self._changed(row) from error
-        self._validator.check(traits)
+        try:
+            self._validator.check(traits)
+        except RejectedRow as rejected:
+            raise RejectedRow(rejected.code, self._without_pivots(rejected.column)) from None
         body["traits"] = traits
         return body
 
@@ -317,16 +323,28 @@ class Preparation:
     def _new_pivot(self, name: str, column: Column, key: str) -> tuple[str, Converter]:
         where = self._plan.look.where
         trait = f"{name} {pivot_name(key)}"
-        check_trait_name(where, trait, self._plan.mapping, shown=column.shown)
+        shown = self.pivot_names[trait] = f"{name} {self._shown_pivot(key)}"
+        check_trait_name(where, trait, self._plan.mapping, column=column.shown, shown=shown)
         if trait in self._names:
             raise PermanentError(
-                f"{where}: its trait `{trait}`",
+                f"{where}: its trait `{shown}`",
                 should="come from one column and pivot",
                 but=f"{self._names[trait]} and {column.shown} would each be it",
                 do="Relabel one in the Look, or rename it with mapping.rename.",
             )
         self._names[trait] = column.shown
         return trait, self._converter(trait)
+
+    def _without_pivots(self, path: str) -> str:
+        for trait, shown in self.pivot_names.items():
+            path = path.replace(trait, shown)
+        return path
+
+    def _shown_pivot(self, key: str) -> str:
+        """Say which pivot it is by its place: the name of one is a value of the pivoted column."""
+        if key == ROW_TOTAL:
+            return pivot_name(key)
+        return self._pivot_keys.setdefault(key, f"(pivot {len(self._pivot_keys) + 1})")
 
     def _converter(self, trait: str) -> Converter:
         mapping = self._plan.mapping

@@ -127,7 +127,7 @@ class Extraction:
             counts=self.history.counts,
             chunks=len(self._counts),
             shards=len(shard(self._counts)),
-            samples=samples.masked(),
+            samples=samples.masked(self._preparation.pivot_names),
         )
         self.manifest.warnings += self.history.warnings(self.where)
         self.log.info(

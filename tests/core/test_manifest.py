@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_looker_segment.core.chunking import Line
-from airflow_provider_looker_segment.core.manifest import FORMAT, Manifest, Samples
+from airflow_provider_looker_segment.core.manifest import FORMAT, Manifest, Samples, masked_cells
 from airflow_provider_looker_segment.core.prepare import Tally
 from airflow_provider_looker_segment.exceptions import PermanentError
 
@@ -109,8 +109,29 @@ def test_samples_are_masked() -> None:
         },
         "integrations": {"All": False, "Woopra": {"cookie": "text of 6"}},
     }
-    assert samples.masked() == [masked] * 3
-    assert Samples().masked() == []
+    assert samples.masked({}) == [masked] * 3
+    assert Samples().masked({}) == []
+
+
+def test_pivots_are_not_named_in_samples() -> None:
+    """The value of a pivoted column is part of a trait's name, and goes too."""
+    samples = Samples()
+    body = json.dumps({"userId": "u", "traits": {"orders secret": 1, "a": 1}})
+    assert 1 == len(list(samples.watch([Line(1, body)])))
+    (shown,) = samples.masked({"orders secret": "orders (pivot 1)"})
+    assert shown["traits"] == {"orders (pivot 1)": "number", "a": "number"}
+
+
+def test_rows_are_masked_whatever_their_columns_are_called() -> None:
+    """Neither a column called like a part of a message nor a pivot shows what it holds."""
+    row = {"integrations": True, "traits": "secret", "n": {"secret": 1, "other": None}, "l": [1]}
+    assert masked_cells(row) == {
+        "integrations": "true or false",
+        "traits": "text of 6",
+        "n": {"(1)": "number", "(2)": "null"},
+        "l": "list",
+    }
+    assert {"integrations": {"(1)": "text of 6"}} == masked_cells({"integrations": {"x": "secret"}})
 
 
 def test_samples_stream() -> None:

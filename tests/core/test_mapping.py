@@ -130,4 +130,4 @@ def test_no_columns() -> None:
 def test_bad_trait_names(name: str) -> None:
     """A trait has a name of its own that can be sent."""
     with pytest.raises(PermanentError, match="should have a name of its own"):
-        check_trait_name("Look 1", name, Mapping(), shown="`u.a`")
+        check_trait_name("Look 1", name, Mapping(), column="`u.a`")

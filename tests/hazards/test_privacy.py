@@ -196,6 +196,54 @@ def test_a_broken_result_is_not_quoted(
     assert_private(everything.text(flow))
 
 
+def test_the_names_of_pivots_are_told_to_segment_only(
+    start: Start, everything: Everything, sandbox: Any
+) -> None:
+    """They are values of the pivoted column: neither XCom, report nor a refusal holds one."""
+    sandbox.looker_faults.add(
+        "rewrite", path=RESULT, pattern="paid", replacement="planted.mail@secret.example", times=-1
+    )
+    flow = start("4").run()
+    assert "orders planted.mail@secret.example" in flow.sent[0]["traits"]
+    assert {"email", "orders (pivot 1)"} <= set(flow.books["samples"][0]["traits"])
+    schema = {"properties": {"orders planted.mail@secret.example": {"maximum": 0}}}
+    second = start("4", mapping={"traits_schema": schema}, guards={"max_rejected": 1}).run()
+    assert "$['orders (pivot 2)'] maximum" == second.books["problems"][0]["column"]
+
+    assert_private(everything.text(flow, second))
+
+
+def test_pivots_that_collide_are_not_named(
+    start: Start, everything: Everything, sandbox: Any
+) -> None:
+    """Two pivots of one name stop the run, which says of which column they are."""
+    sandbox.looker_faults.add(
+        "rewrite",
+        path=RESULT,
+        pattern=r'"paid":',
+        replacement='"planted a|FIELD|b":{"value":1},"planted a b":',
+        times=-1,
+    )
+    flow = start("4").run()
+
+    stopped(flow, "permanent", "its trait `orders (pivot")
+    assert_private(everything.text(flow))
+
+
+def test_what_filters_compare_with_is_not_logged(
+    start: Start, everything: Everything, sandbox: Any
+) -> None:
+    """A filter of the run is told by its field, and by its dates."""
+    said = PLANTED["email"]
+    flow = start(filters={"people.email": said, "people.joined_date": "last 2 days"}).run()
+    dated = start(filters={"people.joined_date": f"{said},last week,{said} ago"}).run()
+    text = everything.text(flow, dated)
+
+    assert "filter people.email: '…'" in text
+    assert "filter people.joined_date: 'last 2 days'" in text
+    assert_private(text)
+
+
 def test_the_connection_tests_tell_no_secret(sandbox: Any, everything: Everything) -> None:
     """The write key is part of an address; the HTTP library would log it."""
     assert SegmentHook().test_connection()[0]
