@@ -19,6 +19,8 @@ from airflow_provider_looker_segment.cli import COMMANDS, Command, Group, main
 from airflow_provider_looker_segment.cli.table import table
 from airflow_provider_looker_segment.core.catalogue import load_catalogue
 from airflow_provider_looker_segment.core.destinations import Requirements
+from airflow_provider_looker_segment.hooks import looker
+from tests.simulated import simulate
 
 NAME = "airflow_provider_looker_segment"
 DESTINATIONS = load_catalogue().destinations
@@ -248,12 +250,23 @@ def test_preview_leaves_relative_dates_where_asked_to(run: Run, sandbox: Any) ->
     assert 1 == run("preview", "--look", "42", "-n", "1", "--as-of", "2001-01-01")[0]
 
 
-@pytest.mark.parametrize("words", [("--as-of", "yesterday"), ("-n", "0"), ("-n", "many")])
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("--as-of", "yesterday"), "--as-of should be a moment"),
+        (("-n", "0"), "-n/--rows: should be a number above 0"),
+        (("-n", "-1"), "-n/--rows: should be a number above 0"),
+        (("-n", "many"), "-n/--rows: should be a number above 0"),
+    ],
+)
 def test_preview_refuses_what_it_does_not_understand(
-    run: Run, sandbox: Any, words: tuple[str, ...]
+    run: Run, sandbox: Any, words: tuple[str, ...], complaint: str
 ) -> None:
-    """A wrong moment or number is an error."""
-    assert 2 == run("preview", "--look", "42", *words)[0]
+    """A wrong moment or number is an error that names the option."""
+    status, out, err = run("preview", "--look", "42", *words)
+
+    assert (2, "") == (status, out)
+    assert complaint in err
 
 
 def test_commands_cost_airflow_nothing() -> None:
@@ -326,6 +339,21 @@ def test_from_a_shell(sandbox: Any) -> None:
     assert 0 == answer.returncode
     assert 2 == len(messages(answer.stdout))
     assert "Traceback" not in answer.stderr
+
+
+def test_a_looker_that_is_not_there_is_not_waited_for_long(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever waits before a terminal soon reads one sentence, and the output stays empty."""
+    clock = simulate(monkeypatch, looker)
+    nowhere = {"host": "http://127.0.0.1:9", "login": "an-id", "password": "a-secret"}
+    said = json.dumps({"conn_type": "looker", **nowhere})
+    monkeypatch.setenv("AIRFLOW_CONN_LOOKER_DEFAULT", said)
+    status, out, err = run("preview", "--look", "42")
+
+    assert (2, "") == (status, out)
+    assert "Look 42 should be answered by Looker, but it gave no answer at http" in err
+    assert 0 < sum(clock.slept) <= 5
 
 
 def test_a_reader_that_has_seen_enough() -> None:

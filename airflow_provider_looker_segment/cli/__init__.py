@@ -52,6 +52,12 @@ class Group:
     members: tuple[Command | Group, ...]
 
 
+def _count(said: str) -> int:
+    if not said.isdecimal() or not int(said):
+        raise argparse.ArgumentTypeError("should be a number above 0")
+    return int(said)
+
+
 def _option(*flags: str, **words: Any) -> Option:
     return Option(flags, words)
 
@@ -129,7 +135,7 @@ COMMANDS = Group(
                 _RULES,
                 _option("--destinations", metavar="NAMES", help="As the DAG has them"),
                 _option("--only", action="store_true", help="As the DAG has it"),
-                _option("-n", "--rows", metavar="N", type=int, default=5, help="Rows to read (5)"),
+                _option("-n", "--rows", metavar="N", type=_count, default=5, help="Rows (5)"),
                 _option(
                     "--as-of",
                     metavar="MOMENT",

@@ -32,6 +32,7 @@ from airflow_provider_looker_segment.exceptions import PermanentError
 from airflow_provider_looker_segment.hooks.looker import LookerHook
 from airflow_provider_looker_segment.operators import arguments
 
+_PATIENCE_S = 5.0  # somebody sits before the terminal and waits
 _OUTLOOK = {Verdict.MET: "within reach", Verdict.DOUBTFUL: "doubtful", Verdict.UNMET: "never"}
 
 
@@ -61,7 +62,6 @@ def check(options: argparse.Namespace) -> int:
 
 def preview(options: argparse.Namespace) -> int:
     """Print the first messages of a Look."""
-    row_limit = arguments.row_limit(options.rows)
     now, out = datetime.now(UTC), sys.stdout
     with _hook(options) as hook, SeenUsers() as seen:
         planned = _planned(hook, options)
@@ -69,7 +69,7 @@ def preview(options: argparse.Namespace) -> int:
         requirements = _requirements(planned, options) if chosen else None
         _warn(requirements.preflight(**possibilities(planned)) if requirements else [])
         moment = None if options.as_of == "look" else _moment(options.as_of) or now
-        query = run_query(planned.look, filters=None, as_of=moment, row_limit=row_limit)
+        query = run_query(planned.look, filters=None, as_of=moment, row_limit=options.rows)
         shared = envelope(timestamp=(moment or now).isoformat(), version=__version__)
         preparation = Preparation(planned, shared=shared, seen=seen, requirements=requirements)
         where = planned.look.where
@@ -91,7 +91,8 @@ def preview(options: argparse.Namespace) -> int:
 
 @contextmanager
 def _hook(options: argparse.Namespace) -> Iterator[LookerHook]:
-    with connections(), closing(LookerHook(options.looker_conn_id)) as hook:
+    looker = LookerHook(options.looker_conn_id, patience_s=_PATIENCE_S)
+    with connections(), closing(looker) as hook:
         yield hook
 
 
