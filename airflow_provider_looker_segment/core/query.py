@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from difflib import get_close_matches
 from typing import Any, Literal
 
 from airflow_provider_looker_segment.core import filters as date_filters
@@ -104,8 +105,11 @@ def run_query(
         ``None`` leaves them to Looker.
     :param row_limit: ``None`` fetches everything unless somebody chose the saved limit,
         ``"look"`` keeps the saved limit, ``"all"`` fetches everything, a number that many rows.
-    :raises PermanentError: when a filter cannot be anchored exactly, or the limit was chosen.
+    :raises PermanentError: when a filter names no field or cannot be anchored exactly, or the
+        limit was chosen.
     """
+    for name in filters or {}:
+        _check_filter(look, name)
     body = {key: look.query.get(key) for key in COPIED_KEYS}
     given = filters or {}
     merged = {**(body["filters"] or {}), **given}
@@ -132,6 +136,26 @@ def run_query(
         row_limit=limit,
         server_table_calcs=look.has_table_calculations,
         notes=tuple(notes),
+    )
+
+
+def _check_filter(look: Look, name: str) -> None:
+    """Refuse a filter of the run's own that filters by nothing."""
+    custom = {
+        str(entry[kind])
+        for entry in dynamic_fields(look.query)
+        for kind in ("dimension", "measure")
+        if entry.get(kind)
+    }
+    known = sorted(look.fields.keys() | custom)
+    if name in known:
+        return
+    near = get_close_matches(name, known, n=1, cutoff=0.01)
+    raise PermanentError(
+        f"{look.where}, filter `{name}` of filters={{...}}:",
+        should="name a field of the Look's explore",
+        but="the explore has no such field, or the API user may not see it",
+        do=f"Nothing was queried. The nearest is `{near[0]}`." if near else "Nothing was queried.",
     )
 
 

@@ -68,7 +68,7 @@ class FieldSql:
                 f"A query of explore `{self._explore.name}`",
                 should="name fields of the explore",
                 but=f'Looker says: Unknown or inaccessible field "{name}" referenced',
-                do="Take it out, or add it to looks.yaml.",
+                do="Take it out, or correct its name.",
             )
         return self._fields[name]
 

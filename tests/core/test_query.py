@@ -192,3 +192,24 @@ def test_silent_caps(rows: int) -> None:
         everything.check_row_count(rows, look="Look 7")
     everything.check_row_count(rows + 1, look="Look 7")
     asked(look(), row_limit=rows).check_row_count(rows, look="Look 7")
+
+
+@pytest.mark.parametrize("as_of", [MOMENT, None])
+def test_a_misspelt_filter_of_the_run_is_named(as_of: datetime | None) -> None:
+    """What filters by nothing stops the run before its query, with the nearest field."""
+    with pytest.raises(PermanentError) as refusal:
+        asked(look(), filters={"users.seen_dat": "2019"}, as_of=as_of)
+
+    assert (
+        "Look 7, filter `users.seen_dat` of filters={...}: should name a field of the Look's "
+        "explore, but the explore has no such field, or the API user may not see it. "
+        "Nothing was queried. The nearest is `users.seen_date`."
+    ) == str(refusal.value)
+
+
+def test_a_custom_field_can_be_filtered_by() -> None:
+    """Fields that only the Look has are fields, too."""
+    custom = json.dumps([{"measure": "spent", "type": "sum"}, {"dimension": "initial"}])
+    filters = {"spent": ">1", "initial": "A"}
+
+    assert filters == asked(look(dynamic_fields=custom), filters=filters).body["filters"]
