@@ -46,30 +46,30 @@ violates violation warning wrong
 """
 
 _THINGS = """
-account aggregation alias api argument arguments array attempt attribute bigint bigquery binary
-block bool boolean broker buffer byte bytes catalog cell char character characters clause
-clickhouse client cluster code coercion collation column columns command commit concurrent
-condition configuration context count credentials cursor data database databases databricks
-datatype date dates datetime day decimal default definition details dialect digits dimension
-dimensions directory disk distinct document double driver encoding end entry execute executed
-executing execution explore expression expressions external false field fields file filesystem
-filter filters float foreign function functions generic group grouped grouping having header heap
-host hour hours html http https id identifier identifiers index input insert int integer interval
-item join joins json key keys keyword length level line link list literal load loading local lock
-log login look looker lookml mariadb measure measures message method microseconds milliseconds
-minute minutes mode model models month mysql name named names network node nodes null nullable
-number numbers numeric object offset open opened operand operands operation operator option order
-output owner parameter parameters parent parser partition password path pdt pivot pivots plan
-planner planning point postgres postgresql presto primary procedure process project projection
-protocol proxy pull queries query queue read reading real record records redshift reference
-referenced references relation remote replica replication request requested requests response
-result results revoked role row rows runtime schema schemas script second seconds select selected
-sequence session set shard snowflake socket sort source spark sql sqlite sqlstate ssl stack
-standby start started state statement statements status storage stream string subquery syntax
-system table tables tablespace target task temp temporary text thread tls token tokens transaction
-transactions transform trigger trino true tuple type types update updated url use user users utf-8
-utf8 value values varchar variable version view views volume waiting warehouse window worker write
-year zone
+account address aggregation alias api argument arguments array attempt attribute bigint bigquery
+binary block bool boolean broker buffer byte bytes catalog cell certificate certificates chain
+char character characters clause clickhouse client cluster code coercion collation column columns
+command commit concurrent condition configuration context count credentials cursor data database
+databases databricks datatype date dates datetime day decimal default definition details dialect
+digits dimension dimensions directory disk distinct document double driver encoding end entry
+execute executed executing execution explore expression expressions external false field fields
+file filesystem filter filters float foreign function functions generic group grouped grouping
+having header heap host hostname hour hours html http https id identifier identifiers index input
+insert int integer interval issuer item join joins json key keys keyword length level line link
+list literal load loading local lock log login look looker lookml mariadb measure measures message
+method microseconds milliseconds minute minutes mode model models month mysql name named names
+network node nodes null nullable number numbers numeric object offset open opened operand operands
+operation operator option order output owner parameter parameters parent parser partition password
+path pdt pivot pivots plan planner planning point postgres postgresql presto primary procedure
+process project projection protocol proxy pull queries query queue read reading real record
+records redshift reference referenced references relation remote replica replication request
+requested requests response result results revoked role row rows runtime schema schemas script
+second seconds select selected self sequence session set shard snowflake socket sort source spark
+sql sqlite sqlstate ssl stack standby start started state statement statements status storage
+stream string subquery syntax system table tables tablespace target task temp temporary text
+thread tls token tokens transaction transactions transform trigger trino true tuple type types
+update updated url use user users utf-8 utf8 value values varchar variable verification verify
+version view views volume waiting warehouse window worker write year zone
 """
 
 _ERRORS = """
