@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import re
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.sdk import BaseHook
@@ -33,6 +34,9 @@ OAUTH_SERVERS = {"us": "https://oauth2.segment.io", "eu": "https://oauth2.eu1.se
 
 Source: https://segment.com/docs/connections/oauth/
 """
+
+_LONGEST_TIMEOUT_S = 86_400
+"""A day: sockets refuse what is far above it."""
 
 _TRUE = frozenset({"1", "on", "t", "true", "y", "yes"})
 _FALSE = frozenset({"", "0", "f", "false", "n", "no", "off"})
@@ -219,21 +223,51 @@ def _connection(conn_id: str) -> Any:
         ) from error
 
 
+def refuse_secret(where: str, address: str) -> None:
+    """Refuse an address that holds a secret: logs, reports and Airflow's pages show addresses.
+
+    :raises PermanentError: when it holds a password or a query, or is no address at all.
+    """
+    try:
+        parts = urlsplit(address)
+        has_secret = parts.password is not None or "=" in parts.query
+    except ValueError:
+        has_secret = None
+    if has_secret is False:
+        return
+    raise PermanentError(
+        where,
+        should="be an address only",
+        but="it is none" if has_secret is None else "it holds a password or a key too",
+        do="Keep secrets in an Airflow connection, and name that: s3://conn_id@bucket/folder.",
+    )
+
+
 def _url(host: str, port: int | None) -> str:
     url = (host if "://" in host else f"https://{host}").rstrip("/")
     url = url.removesuffix("/api/4.0").removesuffix("/v1").rstrip("/")
-    return f"{url}:{port}" if port and urlsplit(url).port is None else url
+    return f"{url}:{port}" if port and _parts(url)[1] is None else url
+
+
+def _parts(url: str) -> tuple[SplitResult | None, int | None]:
+    """Return the parts of an address and its port; nothing where it is no address."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return None, None
+    return (parts, port) if parts.hostname and not re.search(r"\s", url) else (None, None)
 
 
 def _refuse_clear_text(where: str, url: str, extra: dict[str, Any]) -> None:
-    parts = urlsplit(url)
-    if parts.username is not None:
+    parts, _ = _parts(url)
+    if parts is None or parts.username is not None or parts.query or parts.fragment:
         # Messages name the host, so nothing secret may be part of it.
         raise PermanentError(
             f"{where}: its host",
             should="be an address only",
-            but="it holds a user name or a password too",
-            do="Write secrets into the password field.",
+            but="it is none, or holds a user name, a password or a query too",
+            do="Write it like https://example.com:19999, and secrets into the password field.",
         )
     if parts.scheme == "https" or _is_loopback(parts.hostname or ""):
         return
@@ -294,10 +328,10 @@ def _seconds(said: Any, *, where: str) -> float:
         seconds = float(said)
     except (TypeError, ValueError):
         seconds = 0.0
-    if not seconds > 0:
+    if not 0 < seconds < _LONGEST_TIMEOUT_S:
         raise PermanentError(
             f"{where}, extra `timeout`:",
-            should="be a number of seconds above 0",
+            should=f"be a number of seconds above 0 and below {_LONGEST_TIMEOUT_S:,}",
             but=f"it is {said!r}",
             do="Mend it, or remove it to get the default.",
         )

@@ -81,6 +81,8 @@ def test_tls_is_verified_unless_somebody_says_no(
         ({"host": "http://a.example.com"}, "clear text"),
         ({"extra": {"timeout": "soon"}}, "timeout"),
         ({"extra": {"timeout": 0}}, "timeout"),
+        ({"extra": {"timeout": "inf"}}, "timeout"),
+        ({"extra": {"timeout": 1e10}}, "timeout"),
     ],
 )
 def test_what_is_missing_is_named(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow.sdk import BaseOperator
 
 from airflow_provider_looker_segment import __version__, window
-from airflow_provider_looker_segment.connections import SegmentSettings
+from airflow_provider_looker_segment.connections import SegmentSettings, refuse_secret
 from airflow_provider_looker_segment.core.destinations import Requirements
 from airflow_provider_looker_segment.core.guards import Guards
 from airflow_provider_looker_segment.core.look import Look
@@ -153,6 +153,9 @@ class LookerRunLookOperator(BaseOperator):
         self.destination_rules = destination_rules
         self.sync_id = sync_id
         self.guards = guards
+        if isinstance(rejects, str) and "{{" not in rejects:
+            # Airflow keeps this argument with the DAG and shows it, so execute() would be too late.
+            refuse_secret("Argument `rejects`:", rejects)
         self.rejects = rejects
         self.mode = mode
         self.snapshot = snapshot

@@ -6,7 +6,7 @@ recorded before the next batch leaves, so that a retry goes on where this try st
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from airflow_provider_looker_segment.core.manifest import Manifest
 from airflow_provider_looker_segment.core.message_id import MessageIds
 from airflow_provider_looker_segment.core.pacing import Pace
 from airflow_provider_looker_segment.core.receipts import Receipt
-from airflow_provider_looker_segment.exceptions import PermanentError
+from airflow_provider_looker_segment.exceptions import PermanentError, TransientError
 from airflow_provider_looker_segment.hooks.delivery import Delivery, Message, messages
 from airflow_provider_looker_segment.hooks.segment import SegmentHook
 from airflow_provider_looker_segment.lineage import Lineage
@@ -99,12 +99,14 @@ class SegmentIdentifyOperator(BaseOperator):
             def on_refused(message: Message) -> None:
                 if rejects:
                     rejects.add(Reject(message.row_number, "refused_by_segment", "", message.body))
+                    # Before it counts as done: no later try sees this message again.
+                    self._keep(rejects.save)
 
             def on_progress(receipt: Receipt) -> None:
                 progress.record(receipt)
                 told.at(receipt.accepted + receipt.refused)
                 # Said before more leaves, because a killed worker says nothing afterwards.
-                self._push(ti, manifest, progress.certain(receipt, sending=True))
+                self._push(ti, manifest, progress.certain(receipt, sending=True), rejects=rejects)
 
             try:
                 hook = SegmentHook(self.segment_conn_id)
@@ -121,7 +123,7 @@ class SegmentIdentifyOperator(BaseOperator):
                     store.seal,
                     folder=manifest.rejects_folder,
                     generation=progress.generation,
-                    resumes=receipt.refused > 0,
+                    resumes=receipt.refused,
                 )
                 if done:
                     self.log.info("An earlier try has delivered %s messages; going on there.", done)
@@ -141,29 +143,28 @@ class SegmentIdentifyOperator(BaseOperator):
                 outcome = progress.certain(receipt, sending=False)
                 self._push(ti, manifest, outcome)
                 self.log.info("%s", outcome)
-                kept = self._close(rejects)
-                if kept:
-                    self._push(ti, manifest, outcome, rejects=kept)
+                if rejects:
+                    self._keep(rejects.close)
+                    self._push(ti, manifest, outcome, rejects=rejects)
 
-    def _push(self, ti: Any, manifest: Manifest, receipt: Receipt, **more: Any) -> None:
+    def _push(
+        self, ti: Any, manifest: Manifest, receipt: Receipt, *, rejects: RejectWriter | None = None
+    ) -> None:
         value = {
             "manifest": manifest.generation,
             "receipt": receipt.as_dict(),
             # What was sent before a Clear had other ids, and no receipt tells of it any more.
             "cleared": ti.max_tries > self.retries,
-            **more,
+            "rejects": (rejects and rejects.saved) or {},
         }
         ti.xcom_push(key=RECEIPT_KEY, value=value)
 
-    def _close(self, rejects: RejectWriter | None) -> dict[str, Any] | None:
+    def _keep(self, write: Callable[[], object]) -> None:
         """Write the messages that Segment refused; what has been sent counts whatever happens."""
         try:
-            return rejects.close() if rejects else None
-        except Exception as error:  # noqa: BLE001 - each kind of storage has errors of its own
-            self.log.warning(
-                "The messages that Segment refused could not be kept (%s).", type(error).__name__
-            )
-            return None
+            write()
+        except TransientError as error:
+            self.log.warning("The messages that Segment refused could not be kept. %s", error)
 
     def _lines(self, store: ChunkStore) -> Iterator[Line]:
         first = self.shard["first_chunk"]

@@ -6,17 +6,21 @@ Nothing unsealed is ever written, and what has outlived its time is deleted and 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import logging
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import ObjectStoragePath
 
-from airflow_provider_looker_segment.exceptions import PermanentError
+from airflow_provider_looker_segment.connections import refuse_secret
+from airflow_provider_looker_segment.exceptions import PermanentError, TransientError
 from airflow_provider_looker_segment.stores.chunks import Seal
 
 if TYPE_CHECKING:
@@ -32,8 +36,18 @@ MAX_KEPT = 10_000
 MAX_KEPT_BYTES = 16_000_000
 """Bytes kept for one task, sealed: they wait in memory until the task ends."""
 
+MAX_SAVED_AT_ONCE = 1_000
+"""Rejects that are written one by one as they come; each writes the file anew, so after that many
+they are written :data:`SAVED_TOGETHER` at a time."""
+
+SAVED_TOGETHER = 100
+"""What a killed worker may lose of more than :data:`MAX_SAVED_AT_ONCE` rejects, at most."""
+
 _ENDING = ".rejects"
 _BLOCK_ROWS = 500
+_LONGEST_HEAD = 1_000
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,32 +67,33 @@ class Reject:
 
 
 class RejectWriter:
-    """Writes the rejects of one task.
+    """Writes the rejects of one task, all at its end or, with :meth:`save`, as they come.
 
     :param folder: where rejects are kept: any address that ``ObjectStoragePath`` understands.
     :param name: of the file: the same in every try, so that a retry replaces it.
     :param now: the moment the time to live is counted from.
-    :param resumes: keep what an earlier try wrote, because this one goes on where it stopped.
+    :param resumes: how many of those that an earlier try wrote to keep, because this one goes on
+        behind them.
     """
 
     def __init__(
-        self, folder: str, seal: Seal, *, name: str, now: datetime, resumes: bool = False
+        self, folder: str, seal: Seal, *, name: str, now: datetime, resumes: int = 0
     ) -> None:
         self.path = ObjectStoragePath(folder) / f"{name}{_ENDING}"
         self.kept = 0
+        self._saved = 0
         self._seal = seal
         self._expires = now + TIME_TO_LIVE
         self._now = now
         self._blocks: list[str] = []
         self._bytes = 0
         self._waiting: list[dict[str, Any]] = []
-        if resumes and self.path.is_file():
-            for reject in _read(self.path, seal):
-                self.add(reject)
+        if resumes:
+            self._go_on(resumes)
 
     @classmethod
     def of_task(
-        cls, ti: Any, seal: Seal, *, folder: str, generation: int | str, resumes: bool = False
+        cls, ti: Any, seal: Seal, *, folder: str, generation: int | str, resumes: int = 0
     ) -> RejectWriter | None:
         """Return the writer of a task instance; ``None`` where no folder is named.
 
@@ -87,6 +102,7 @@ class RejectWriter:
         """
         if not folder:
             return None
+        refuse_secret("Argument `rejects`:", folder)
         try:
             _ = ObjectStoragePath(folder).fs
         except (ValueError, ImportError) as error:
@@ -117,25 +133,85 @@ class RejectWriter:
         if len(self._waiting) >= _BLOCK_ROWS:
             self._seal_block()
 
+    def save(self) -> None:
+        """Write what is kept so far, so that a killed worker does not take it along.
+
+        :raises TransientError: when the storage does not take it.
+        """
+        unsaved = self.kept - self._saved
+        if unsaved and (self.kept <= MAX_SAVED_AT_ONCE or unsaved >= SAVED_TOGETHER):
+            self._write()
+
     def close(self) -> dict[str, Any] | None:
         """Write what was kept; return where it is, or ``None`` where there was nothing.
 
         :return: the file's ``path``, how many ``rows`` it keeps, and the ``command`` to see them.
+        :raises TransientError: when the storage does not take it.
         """
         self._delete_expired()
         if not self.kept:
-            self.path.unlink(missing_ok=True)
+            with self._storage():
+                self.path.unlink(missing_ok=True)
+        elif self.kept > self._saved:
+            self._write()
+        return self.saved
+
+    @property
+    def saved(self) -> dict[str, Any] | None:
+        """Where the rejects are that have been written, as :meth:`close` returns it."""
+        if not self._saved:
             return None
-        self._seal_block()
-        head = {"format": FORMAT, "expires": self._expires.isoformat()}
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        text = "\n".join([json.dumps(head), *self._blocks]) + "\n"
-        self.path.write_text(text, encoding="ascii")
         return {
             "path": str(self.path),
-            "rows": self.kept,
+            "rows": self._saved,
             "command": _command(str(self.path), conn_id=self._seal.conn_id),
         }
+
+    def _write(self) -> None:
+        self._seal_block()
+        head = {"format": FORMAT, "expires": self._expires.isoformat()}
+        text = "\n".join([json.dumps(head), *self._blocks]) + "\n"
+        # Object storage shows a file when it is whole; a disk does not.
+        is_disk = self.path.protocol in ("file", "local", "")
+        path = self.path.with_name(f"{self.path.name}.new{_ENDING}") if is_disk else self.path
+        with self._storage():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="ascii")
+            if is_disk:
+                path.replace(self.path)
+        self._saved = self.kept
+
+    def _go_on(self, rows: int) -> None:
+        """Take over what an earlier try wrote, as far as it can be read."""
+        try:
+            if self.path.is_file():
+                text = self.path.read_text(encoding="ascii", errors="replace")
+                for reject in islice(_read(text, self._seal, where=str(self.path)), rows):
+                    self.add(reject)
+        except Exception as error:  # noqa: BLE001 - whatever it is, there are messages to deliver
+            log.warning(
+                "Of what an earlier try of this task has kept at %s only %s rows can be read (%s).",
+                self.path,
+                f"{self.kept:,}",
+                type(error).__name__,
+            )
+
+    @contextlib.contextmanager
+    def _storage(self) -> Iterator[None]:
+        """Turn what storages raise into this package's error; each has kinds of its own."""
+        kind = ""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - see above
+            kind = type(error).__name__
+        if kind:
+            # Not within the handler: what a storage says may hold more than its address.
+            raise TransientError(
+                f"Rejects {self.path}",
+                should="be kept",
+                but=f"the storage does not take them ({kind})",
+                do="Check that the worker may write there, or leave the argument `rejects` out.",
+            )
 
     def _seal_block(self) -> None:
         if self._waiting:
@@ -145,11 +221,14 @@ class RejectWriter:
             self._waiting = []
 
     def _delete_expired(self) -> None:
-        if not self.path.parent.is_dir():
-            return
-        for path in self.path.parent.iterdir():
-            if path.name.endswith(_ENDING) and _expires(path) <= self._now:
-                path.unlink(missing_ok=True)
+        """Delete what has outlived its time; what cannot be deleted is left to the next run."""
+        # Other tasks delete at the same time, and other people's files may be anything.
+        with contextlib.suppress(Exception):
+            for path in self.path.parent.iterdir():
+                with contextlib.suppress(Exception):
+                    expires = _expires(path) if path.name.endswith(_ENDING) else None
+                    if expires is not None and expires <= self._now:
+                        path.unlink(missing_ok=True)
 
 
 def read(path: str, seal: Seal, *, now: datetime) -> Iterator[Reject]:
@@ -159,21 +238,44 @@ def read(path: str, seal: Seal, *, now: datetime) -> Iterator[Reject]:
     :raises PermanentError: when there is no such file, its time is over, or another write key
         sealed it.
     """
-    file = ObjectStoragePath(path)
     where = f"Rejects {path}"
-    if not file.is_file() or _expires(file) <= now:
+    refuse_secret(where, path)
+    kind = ""
+    try:
+        file = ObjectStoragePath(path)
+        is_there = file.is_file()
+        expires = _expires(file) if is_there else None
+        text = file.read_text(encoding="ascii", errors="replace") if is_there else ""
+    except Exception as error:  # noqa: BLE001 - each kind of storage has errors of its own
+        kind = type(error).__name__
+    if kind:
+        # Not within the handler: what a storage says may hold more than its address.
+        raise PermanentError(
+            where,
+            should="be the address of a file that can be read",
+            but=f"it is not ({kind})",
+            do="Copy the address from the report, and run this where the storage can be reached.",
+        )
+    if not is_there or (expires is not None and expires <= now):
         raise PermanentError(
             where,
             should=f"be there for {TIME_TO_LIVE.days} days",
             but="they are gone",
             do="Run the Look again: the report of that run says where its rejects are.",
         )
-    yield from _read(file, seal)
+    if expires is None:
+        raise PermanentError(
+            where,
+            should=f"be a file of rejects, of the format {FORMAT}",
+            but="it is none",
+            do="Copy the address from the report.",
+        )
+    yield from _read(text, seal, where=where)
 
 
-def _read(file: ObjectStoragePath, seal: Seal) -> Iterator[Reject]:
-    for block in file.read_text(encoding="ascii").splitlines()[1:]:
-        for entry in json.loads(seal.open(block, where=f"Rejects {file}")):
+def _read(text: str, seal: Seal, *, where: str) -> Iterator[Reject]:
+    for block in text.splitlines()[1:]:
+        for entry in json.loads(seal.open(block, where=where)):
             yield Reject(**entry)
 
 
@@ -197,11 +299,15 @@ def _command(path: str, *, conn_id: str) -> str:
     return shlex.join(words)
 
 
-def _expires(path: ObjectStoragePath) -> datetime:
-    """Return when a file's time is over; never, where it is none of ours."""
-    with path.open("r", encoding="ascii") as file:  # type: ignore[no-untyped-call]
+def _expires(path: ObjectStoragePath) -> datetime | None:
+    """Return when a file's time is over; ``None`` where it is none of ours.
+
+    :raises OSError: when it cannot be read.
+    """
+    with path.open("rb") as file:  # type: ignore[no-untyped-call]
         try:
-            head = json.loads(file.readline())
-            return datetime.fromisoformat(head["expires"])
-        except (ValueError, KeyError, TypeError):
-            return datetime.max.replace(tzinfo=UTC)
+            head = json.loads(file.readline(_LONGEST_HEAD).decode("ascii"))
+            expires = datetime.fromisoformat(head["expires"])
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return None
+    return expires if head.get("format") == FORMAT and expires.tzinfo else None

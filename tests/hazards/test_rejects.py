@@ -5,14 +5,20 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_looker_segment import cli
+from airflow_provider_looker_segment.connections import SegmentSettings
+from airflow_provider_looker_segment.exceptions import PermanentError
+from airflow_provider_looker_segment.stores.chunks import Seal
+from airflow_provider_looker_segment.stores.rejects import read
 from tests.hazards.conftest import BATCH, SMALL_BATCHES
-from tests.hazards.flow import Flow, row, stopped
+from tests.hazards.flow import Flow, States, row, stopped
 from tests.hazards.planted import NEEDLES, SECRETS, Everything, assert_private, planted
 
 Start = Callable[..., Flow]
@@ -138,6 +144,112 @@ def test_an_address_that_is_none_stops_the_run(
 
     stopped(flow, "permanent", "`rejects`")
     assert [] == [one for one in flow.asked if one["path"].endswith("json_detail")]
+
+
+SECRETIVE = [
+    "s3://key:planted-secret@bucket/x",
+    "ftp://user:planted-secret@127.0.0.1/x",
+    "abfs://box/x?sig=planted-secret",
+]
+
+
+@pytest.mark.parametrize("folder", SECRETIVE)
+def test_an_address_with_a_secret_never_gets_to_airflow(folder: str) -> None:
+    """Airflow keeps arguments with the DAG and shows them, so the DAG is refused."""
+    from airflow_provider_looker_segment.operators.looker import LookerRunLookOperator
+
+    with pytest.raises(PermanentError, match="`rejects`") as refusal:
+        LookerRunLookOperator(task_id="extract", look_id="1", rejects=folder)
+    assert "planted" not in str(refusal.value)
+
+
+def test_a_rendered_address_with_a_secret_stops_the_run(
+    start: Start, answer: Answer, everything: Everything
+) -> None:
+    """What a template becomes is known to the task only, which neither uses nor repeats it."""
+    from airflow_provider_looker_segment.operators.looker import LookerRunLookOperator
+
+    operator = LookerRunLookOperator(task_id="extract", look_id="1", rejects="{{ var.value.x }}")
+    operator.rejects = SECRETIVE[0]
+    flow = start()
+    with pytest.raises(AirflowFailException, match="`rejects`"):
+        operator.execute(flow.context("extract"))
+    assert "planted" not in everything.text(flow)
+
+
+def test_a_connection_in_an_address_is_no_secret() -> None:
+    """Airflow's way to say which credentials a storage needs."""
+    from airflow_provider_looker_segment.operators.looker import LookerRunLookOperator
+
+    address = "s3://conn_id@bucket/folder"
+    operator = LookerRunLookOperator(task_id="extract", look_id="1", rejects=address)
+    assert address == operator.rejects
+
+
+def test_a_refused_message_is_kept_before_it_counts_as_done(
+    start: Start, answer: Answer, sandbox: Any, tmp_path: Path
+) -> None:
+    """Whenever the worker is killed, no refused message is done and nowhere."""
+    answer(*(row(id=f'"u-{number}"') for number in range(20)))
+    sandbox.segment_faults.add("poison", pattern='"u-(3|8|15)"', path=BATCH, times=-1)
+    flow = start(
+        guards=GUARDS, rejects=f"file://{tmp_path}", max_messages_per_second=SMALL_BATCHES
+    ).extract()
+    seal = Seal(SegmentSettings.read("segment_default"))
+    kept: list[tuple[int, int]] = []
+
+    class Watched(States):
+        def set(self, key: str, value: Any) -> None:
+            rows = [
+                reject.row_number
+                for path in tmp_path.glob("*.rejects")
+                for reject in read(f"file://{path}", seal, now=datetime.now(UTC))
+            ]
+            kept.append((value["receipt"]["refused"], len(rows)))
+            super().set(key, value)
+
+    flow.stores["identify/0"] = Watched()
+    flow.identify()
+
+    assert {0, 1, 2, 3} == {refused for refused, _ in kept}
+    assert all(rows == refused for refused, rows in kept)
+    told = json.loads(flow.xcoms.texts["identify", 0, "receipt"])
+    assert 3 == told["rejects"]["rows"]
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_damaged_file_of_an_earlier_try_does_not_stop_the_delivery(
+    start: Start, answer: Answer, sandbox: Any, tmp_path: Path
+) -> None:
+    """A message refused in the first try is lost with its file; everybody else's arrives."""
+    answer(*(row(id=f'"u-{number}"') for number in range(20)))
+    poison = {"pattern": '"u-3"', "path": BATCH, "times": -1}
+    sandbox.segment_faults.add("poison", **poison)
+    flow = start(
+        guards=GUARDS, rejects=f"file://{tmp_path}", max_messages_per_second=SMALL_BATCHES
+    ).extract()
+    sandbox.segment_faults.add("status", status=503, path=BATCH, times=-1, after=4)
+    flow.identify()
+    assert "TransientError" == type(flow.errors["identify[0]"]).__name__
+    (file,) = tmp_path.glob("*.rejects")
+    file.write_bytes(file.read_bytes()[:150] + b"\xff")
+    sandbox.segment_faults.clear()
+    sandbox.segment_faults.add("poison", **poison)
+    flow.identify().report()
+
+    assert {} == flow.errors
+    assert (19, 1) == (flow.books["accepted"], flow.books["refused"])
+
+
+def test_a_storage_that_takes_no_rows_is_trouble_that_may_pass(
+    start: Start, answer: Answer, tmp_path: Path
+) -> None:
+    """Nothing is sent of a run whose rejected rows cannot be kept."""
+    answer(row(), row(id="null"))
+    (tmp_path / "file").write_text("in the way")
+    flow = start(guards=GUARDS, rejects=f"file://{tmp_path}/file").run()
+
+    stopped(flow, "transient", "storage does not take them")
 
 
 def test_a_full_disk_does_not_undo_what_was_sent(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from airflow_provider_looker_segment.connections import SegmentSettings
-from airflow_provider_looker_segment.exceptions import PermanentError
+from airflow_provider_looker_segment.exceptions import PermanentError, TransientError
 from airflow_provider_looker_segment.stores.chunks import Seal
 from airflow_provider_looker_segment.stores.rejects import (
     MAX_KEPT,
@@ -122,12 +124,126 @@ def test_the_size_of_what_is_kept_is_bounded(tmp_path: Path) -> None:
 def test_a_try_that_goes_on_keeps_what_the_one_before_wrote(tmp_path: Path) -> None:
     """What Segment refused is not sent again, so it would be lost."""
     write(tmp_path, Reject(1, "refused_by_segment", "", {}))
-    writer = RejectWriter(f"file://{tmp_path}", SEAL, name="run", now=NOW, resumes=True)
+    writer = RejectWriter(f"file://{tmp_path}", SEAL, name="run", now=NOW, resumes=1)
     writer.add(Reject(7, "refused_by_segment", "", {}))
     kept = writer.close()
 
     assert kept is not None
     assert [1, 7] == [reject.row_number for reject in read(kept["path"], SEAL, now=NOW)]
+
+
+def test_what_is_saved_survives_a_kill(tmp_path: Path) -> None:
+    """What has been written is there without any end of the task, and says where it is."""
+    writer = RejectWriter(f"file://{tmp_path}", SEAL, name="run", now=NOW)
+    assert writer.saved is None
+    for number in (1, 2):
+        writer.add(Reject(number, "refused_by_segment", "", {}))
+        writer.save()
+        assert writer.saved is not None
+        kept = read(writer.saved["path"], SEAL, now=NOW)
+        assert list(range(1, number + 1)) == [reject.row_number for reject in kept]
+    assert ["run.rejects"] == [path.name for path in tmp_path.iterdir()]
+
+
+def test_a_try_that_goes_on_takes_over_what_counts_as_done(tmp_path: Path) -> None:
+    """What was written but not yet recorded comes again, and is kept once."""
+    write(tmp_path, *(Reject(number, "refused_by_segment", "", {}) for number in (1, 2)))
+    writer = RejectWriter(f"file://{tmp_path}", SEAL, name="run", now=NOW, resumes=1)
+    writer.add(Reject(2, "refused_by_segment", "", {}))
+    kept = writer.close()
+
+    assert kept is not None
+    assert [1, 2] == [reject.row_number for reject in read(kept["path"], SEAL, now=NOW)]
+
+
+def test_writing_one_by_one_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each writes the whole file again, so many rejects are written many at a time."""
+    from airflow_provider_looker_segment.stores import rejects
+
+    monkeypatch.setattr(rejects, "MAX_SAVED_AT_ONCE", 5)
+    monkeypatch.setattr(rejects, "SAVED_TOGETHER", 10)
+    writer = RejectWriter(f"file://{tmp_path}", SEAL, name="run", now=NOW)
+    written = []
+    for number in range(40):
+        writer.add(Reject(number, "refused_by_segment", "", {}))
+        writer.save()
+        written.append(writer.saved["rows"] if writer.saved else 0)
+
+    assert [1, 2, 3, 4, 5, 15, 25, 35] == sorted(set(written))
+
+
+@pytest.mark.parametrize("cut", [0, 1, 30, 200, -1])
+def test_a_damaged_file_does_not_stop_a_try_that_goes_on(tmp_path: Path, cut: int) -> None:
+    """There are messages to deliver; what can still be read of the file is kept."""
+    path = tmp_path / "run.rejects"
+    write(tmp_path, Reject(1, "refused_by_segment", "", {}))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:cut] + (b"\xff\n" if cut < 0 else b""))
+    writer = RejectWriter(f"file://{tmp_path}", SEAL, name="run", now=NOW, resumes=1)
+    writer.add(Reject(7, "refused_by_segment", "", {}))
+    kept = writer.close()
+
+    assert kept is not None
+    assert [7] == [reject.row_number for reject in read(kept["path"], SEAL, now=NOW)]
+
+
+FOREIGN: dict[str, Callable[[Path], object]] = {
+    "a folder": lambda path: path.mkdir(),
+    "no zone": lambda path: path.write_text('{"expires": "2020-01-01T00:00:00"}'),
+    "another format": lambda path: path.write_text('{"expires": "2020-01-01T00:00:00+00:00"}'),
+    "deep": lambda path: path.write_text("[" * 200_000),
+    "a list": lambda path: path.write_text("[]"),
+    "bytes": lambda path: path.write_bytes(b"\xff\xfe\x00"),
+    "nothing": lambda path: path.write_bytes(b""),
+    "a link to nowhere": lambda path: path.symlink_to("/nonexistent/file"),
+    "a link to itself": lambda path: path.symlink_to(path),
+}
+"""What may lie in a folder that others use too."""
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_what_lies_in_the_folder_stops_nobody(tmp_path: Path, kind: str) -> None:
+    """Housekeeping neither fails nor deletes what is not this package's."""
+    FOREIGN[kind](tmp_path / "x.rejects")
+    assert write(tmp_path, Reject(1, "id_missing", "", {}), now=NOW + timedelta(days=400))
+    assert {"x.rejects", "run.rejects"} == {path.name for path in tmp_path.iterdir()}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_what_is_no_file_of_rejects_is_refused(tmp_path: Path, kind: str) -> None:
+    """Whatever a path leads to, the answer is one of this package's errors."""
+    FOREIGN[kind](tmp_path / "x.rejects")
+    with pytest.raises(PermanentError, match="Rejects"):
+        list(read(f"file://{tmp_path}/x.rejects", SEAL, now=NOW))
+
+
+@pytest.mark.parametrize("path", ["nope://x/y", "s3://key:secret@bucket/x", "http://[bad"])
+def test_an_address_that_is_none_is_refused(path: str) -> None:
+    """An unknown kind of storage is no crash, and a secret is not for addresses."""
+    with pytest.raises(PermanentError, match="Rejects"):
+        list(read(path, SEAL, now=NOW))
+
+
+def test_many_tasks_delete_at_once(tmp_path: Path) -> None:
+    """A file that another task deletes meanwhile is gone, as it should be."""
+    for number in range(60):
+        write(tmp_path, Reject(1, "id_missing", "", {}), name=f"old-{number}")
+    later = NOW + TIME_TO_LIVE + timedelta(seconds=1)
+    with ThreadPoolExecutor(6) as pool:
+        names = [f"new-{number}" for number in range(6)]
+        found = pool.map(
+            lambda name: write(tmp_path, Reject(1, "a", "", {}), name=name, now=later), names
+        )
+        assert all(found)
+
+    assert {f"{name}.rejects" for name in names} == {path.name for path in tmp_path.iterdir()}
+
+
+def test_a_storage_that_takes_nothing_is_trouble_that_may_pass(tmp_path: Path) -> None:
+    """The error is of this package, and names where the rejects should be."""
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(TransientError, match="storage does not take them"):
+        write(tmp_path / "file", Reject(1, "id_missing", "", {}))
 
 
 def test_a_retry_that_rejects_nothing_leaves_nothing(tmp_path: Path) -> None:
