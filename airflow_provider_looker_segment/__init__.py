@@ -44,6 +44,7 @@ def get_provider_info() -> dict[str, Any]:
                 "python-modules": [
                     f"{_PACKAGE}.operators.segment",
                     f"{_PACKAGE}.operators.report",
+                    f"{_PACKAGE}.operators.maintenance",
                 ],
             },
         ],

@@ -61,6 +61,7 @@ def _operators() -> dict[str, Any]:
     from airflow_provider_looker_segment import task_groups  # noqa: PLC0415 - see above
     from airflow_provider_looker_segment.operators import (  # noqa: PLC0415 - see above
         looker,
+        maintenance,
         report,
         segment,
     )
@@ -69,6 +70,7 @@ def _operators() -> dict[str, Any]:
         "extract": looker.LookerRunLookOperator,
         "identify": segment.SegmentIdentifyOperator,
         "report": report.SegmentReportOperator,
+        "maintenance": maintenance.SnapshotMaintenanceOperator,
         "look_to_segment": task_groups.look_to_segment,
     }
 
@@ -139,6 +141,7 @@ PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "extract": _operator("extract"),
     "identify": _operator("identify"),
     "report": _operator("report"),
+    "maintenance": _operator("maintenance"),
     "mapping": _settings(LookMapping),
     "guards": _settings(Guards),
     "problems": _problems,

@@ -167,7 +167,7 @@ class Sync:
                 window=window,
                 complete=complete,
             )
-            lines = list(diff.lines(rows))
+            lines = list(diff.lines((line, json.loads(line.body)) for line in rows))
             diff.close()
             store.push(name, diff)
         run = Run(name, window, cohort, complete, lines)

@@ -29,6 +29,7 @@ HEAVY = ("airflow", "jsonschema", "looker_sdk", "segment", "starlette", "yaml")
 SDKS = ("jsonschema", "looker_sdk", "segment")
 OPERATORS = (
     "airflow_provider_looker_segment.operators.looker",
+    "airflow_provider_looker_segment.operators.maintenance",
     "airflow_provider_looker_segment.operators.report",
     "airflow_provider_looker_segment.operators.segment",
     "airflow_provider_looker_segment.task_groups",

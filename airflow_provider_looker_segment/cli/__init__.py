@@ -88,6 +88,18 @@ _RULES = _option(
     help="Whose rules count: Segment's table, the destinations' own pages, or either (default)",
 )
 
+_SYNC = _option(
+    "--sync",
+    metavar="ID",
+    required=True,
+    help="As the report shows it: by default the DAG's and the Look's id, as in daily_cohort/42",
+)
+_USER = _option(
+    "user",
+    metavar="USER",
+    help="A userId, an anonymousId, or the e-mail address of somebody without either",
+)
+
 COMMANDS = Group(
     NAME,
     _SUMMARY,
@@ -154,6 +166,31 @@ COMMANDS = Group(
                 _option("--code", metavar="CODE", help="Only rows with this problem"),
                 _SHOW_VALUES,
                 _SEGMENT,
+            ),
+        ),
+        Group(
+            "snapshot",
+            "What a sync knows of its users; reset it, or forget a user",
+            (
+                Command("show", "Show what is known of a sync", ("snapshot", "show"), (_SYNC,)),
+                Command(
+                    "why",
+                    "Say what is known of a user, and whether runs send them",
+                    ("snapshot", "why"),
+                    (_SYNC, _USER),
+                ),
+                Command(
+                    "reset",
+                    "Delete the snapshot, so that the next run sends everything",
+                    ("snapshot", "reset"),
+                    (_SYNC, _option("--yes", action="store_true", help="Yes, delete it")),
+                ),
+                Command(
+                    "forget",
+                    "Remove every trace of a user, who is never sent again",
+                    ("snapshot", "forget"),
+                    (_SYNC, _USER),
+                ),
             ),
         ),
     ),

@@ -1,4 +1,4 @@
-"""What commands need of Airflow where no task runs: its connections.
+"""What commands need of Airflow where no task runs: its connections and variables.
 
 Inside the block hooks and settings find them.
 """

@@ -39,6 +39,7 @@ class Manifest:
     :param history: where the snapshot is, whose it is, and what it calls this run.
     :param contract: what the Look was, for the sync to rely on.
     :param stopped: why a guard stopped the run; empty where none did.
+    :param segment_conn_id: where the messages go.
     :param chunks_run_id: the DAG run whose chunks are delivered; empty is this one.
     """
 
@@ -72,6 +73,7 @@ class Manifest:
     history: dict[str, Any] = field(default_factory=dict)
     contract: dict[str, Any] = field(default_factory=dict)
     stopped: str = ""
+    segment_conn_id: str = ""
     chunks_run_id: str = ""
     format: int = FORMAT
 

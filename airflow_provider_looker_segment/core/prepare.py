@@ -162,7 +162,11 @@ class Preparation:
         self.pivot_names: dict[str, str] = {}
 
     def lines(self, rows: Iterable[Row]) -> Iterator[Line]:
-        """Turn rows into lines, counting each row.
+        """Turn rows into lines; see :meth:`messages`."""
+        return (line for line, _ in self.messages(rows))
+
+    def messages(self, rows: Iterable[Row]) -> Iterator[tuple[Line, dict[str, Any]]]:
+        """Turn rows into lines and the bodies that these hold as text, counting each row.
 
         :param rows: in Looker's order; the first of several rows about a user is sent.
         :raises PermanentError: when the result lacks a column that the Look promised.
@@ -171,7 +175,8 @@ class Preparation:
         for number, row in enumerate(rows, start=1):
             tally.rows = number
             try:
-                text, is_repeat = self._text(row)
+                body = self.body(row)
+                text, is_repeat = self._text(body)
             except RejectedRow as rejected:
                 tally.problems.add(rejected.code, rejected.column, number)
                 if self._on_rejected is not None:
@@ -181,11 +186,10 @@ class Preparation:
                 tally.duplicates += 1
                 continue
             tally.messages += 1
-            yield Line(number, text)
+            yield Line(number, text), body
 
-    def _text(self, row: Row) -> tuple[str, bool]:
+    def _text(self, body: dict[str, Any]) -> tuple[str, bool]:
         """Encode one row's message; tell whether an earlier row was identical."""
-        body = self.body(row)
         outcome = None if self._requirements is None else self._route(body, self._requirements)
         text = encode(body)
         limit = self.max_body_bytes

@@ -22,6 +22,7 @@ Mode = Literal["changed", "mirror"]
 OnLeave = Literal["membership", "clear"]
 
 _SKELETON = ("userId", "anonymousId", "context", "integrations")
+_MOST_KNOWN_SETS = 1_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -86,6 +87,9 @@ class Names:
     def __init__(self, known: Iterable[str] = ()) -> None:
         self._names: list[str] = []
         self._bits: dict[str, int] = {}
+        # Most messages of a sync have the same few sets of names.
+        self._known_sets: dict[tuple[str, ...], int] = {}
+        self._known_lists: dict[int, list[str]] = {}
         for name in known:
             self.bit(name)
 
@@ -99,11 +103,14 @@ class Names:
 
     def of(self, traits: Mapping[str, Any]) -> int:
         """Return the bits of the traits that have a value."""
-        bits = 0
-        known = self._bits
-        for name, value in traits.items():
-            if value is not None:
-                bits |= known.get(name) or self.bit(name)
+        names = tuple(traits)
+        if None in traits.values():
+            names = tuple(name for name in names if traits[name] is not None)
+        bits = self._known_sets.get(names)
+        if bits is None:
+            if len(self._known_sets) >= _MOST_KNOWN_SETS:
+                self._known_sets.clear()
+            bits = self._known_sets[names] = sum({self.bit(name) for name in names})
         return bits
 
     def listed(self, bits: int) -> list[str]:
@@ -113,7 +120,13 @@ class Names:
         >>> names.listed(names.of({"city": "Oslo"}))
         ['city']
         """
-        return [name for name in self._names if bits & self._bits[name]]
+        found = self._known_lists.get(bits)
+        if found is None:
+            if len(self._known_lists) >= _MOST_KNOWN_SETS:
+                self._known_lists.clear()
+            found = [name for name in self._names if bits & self._bits[name]]
+            self._known_lists[bits] = found
+        return found
 
     def translated(self, bits: int, other: Names) -> int:
         """Return the bits that ``other`` has for the same names."""
@@ -142,17 +155,21 @@ class Composer:
         """Sixteen bytes that stand for a mapped message, whatever the order of its columns."""
         return hashlib.blake2b(encode_sorted(body), digest_size=16, key=self._salt[:64]).digest()
 
-    def message(
-        self, body: Mapping[str, Any], told: Told, known: int
-    ) -> tuple[dict[str, Any], int]:
+    def message(self, body: dict[str, Any], told: Told, known: int) -> tuple[dict[str, Any], int]:
         """Build the message about a user whose row, or whose stored body, is at hand.
 
         :param body: as mapped.
         :param told: whether it says that they are in or have left.
         :param known: bits of the traits that Segment may hold.
-        :return: the message, and the bits of the traits that Segment holds after it.
+        :return: the message, which is the body where there is nothing to add, and the bits of the
+            traits that Segment holds after it.
         """
-        traits = dict(body["traits"])
+        traits = body["traits"]
+        if not self._rules.mirrors:
+            after = self._names.of(traits)
+            if not known & ~after:
+                return body, after
+        traits = dict(traits)
         if self._rules.trait:
             traits[self._rules.trait] = told == Told.IN
         elif told == Told.LEFT:

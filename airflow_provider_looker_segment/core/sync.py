@@ -52,6 +52,7 @@ class SyncRecord:
     :param contract: what the Look was at the first green run, or when it was accepted.
     :param stopped: the run that waits for approval.
     :param rejects: the folder of rejected rows.
+    :param segment_conn_id: the connection whose write key seals chunks and rejected rows.
     """
 
     look_id: str = ""
@@ -63,6 +64,7 @@ class SyncRecord:
     contract: Mapping[str, Any] | None = None
     stopped: StoppedRun | None = None
     rejects: str = ""
+    segment_conn_id: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the record as plain JSON."""

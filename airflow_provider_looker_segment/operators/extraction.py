@@ -111,7 +111,7 @@ class Extraction:
                 requirements=self.requirements,
                 on_rejected=self._reject,
             )
-            mapped = self._preparation.lines(rows)
+            mapped = self._preparation.messages(rows)
             lines = samples.watch(self.history.lines(mapped, self._preparation))
             if self.manifest.dry_run:
                 for _ in lines:

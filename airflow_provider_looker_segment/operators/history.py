@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from airflow_provider_looker_segment.core.chunking import Line
-from airflow_provider_looker_segment.core.encoding import decode, may_exceed, sent_bytes
+from airflow_provider_looker_segment.core.encoding import may_exceed, sent_bytes
 from airflow_provider_looker_segment.core.history import Fates
 from airflow_provider_looker_segment.core.limits import MAX_TRAITS
 from airflow_provider_looker_segment.core.manifest import Manifest
@@ -89,14 +89,22 @@ class RunHistory:
     ) -> None:
         self._stack.close()
 
-    def lines(self, lines: Iterable[Line], preparation: Preparation) -> Iterator[Line]:
-        """Choose what is sent of what was mapped, and add what else must be sent."""
-        if self._forgotten:
-            lines = self._without_forgotten(lines)
+    def lines(
+        self, mapped: Iterable[tuple[Line, dict[str, Any]]], preparation: Preparation
+    ) -> Iterator[Line]:
+        """Choose what is sent of what was mapped, and add what else must be sent.
+
+        :param mapped: a line for each row that is a message, and the body that it holds as text.
+        """
         if self.rules is None or self.store is None or self._base is None:
-            for line in lines:
-                self.counts["sent"] += 1
+            sent = 0
+            for line, body in mapped:
+                if self._seal and self._seal.key(*identity(body)) in self._forgotten:
+                    self.counts["forgotten"] += 1
+                    continue
+                sent += 1
                 yield line
+            self.counts["sent"] = sent
             return
         folder = self._stack.enter_context(TemporaryDirectory(prefix="looker-segment-"))
 
@@ -114,10 +122,11 @@ class RunHistory:
             run=self.run,
             window=self.window,
             complete=self.complete,
+            forgotten=self._forgotten,
             refusal=refusal,
             on_refused=lambda code, row: preparation.tally.problems.add(code, "", row),
         )
-        yield from self._diff.lines(lines)
+        yield from self._diff.lines(mapped)
         self.counts.update(self._diff.counts)
 
     def observe(self, body: Mapping[str, Any]) -> None:
@@ -211,13 +220,6 @@ class RunHistory:
             # Identify never began.
             store.discard(run)
 
-    def _without_forgotten(self, lines: Iterable[Line]) -> Iterator[Line]:
-        for line in lines:
-            if self._seal and self._seal.key(*identity(decode(line.body))) in self._forgotten:
-                self.counts["forgotten"] += 1
-            else:
-                yield line
-
 
 def run_of(ti: Any) -> str:
     """Name the run of an extract task: another one for each of its generations."""
@@ -284,7 +286,12 @@ def remember(manifest: Manifest, sync: SyncStore, ti: Any, *, sent: bool, green:
     record = sync.read()
     if sent or green:
         record = record.reported(str(manifest.window["end"]))
-        record = replace(record, look_id=manifest.look["id"], rejects=manifest.rejects_folder)
+        record = replace(
+            record,
+            look_id=manifest.look["id"],
+            rejects=manifest.rejects_folder,
+            segment_conn_id=manifest.segment_conn_id,
+        )
     if green:
         record = replace(record, rows=manifest.rows, contract=manifest.contract or record.contract)
     sync.write(record)

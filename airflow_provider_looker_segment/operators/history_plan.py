@@ -46,6 +46,7 @@ def plan_history(
     sync = SyncStore(manifest.sync_id)
     record = sync.read()
     rules = _rules(operator, planned)
+    manifest.segment_conn_id = segment.conn_id
     manifest.mode = rules.mode if rules is not None else "full"
     asked = sorted(arguments.expressions("filters", operator.filters))
     manifest.contract = _contract(operator, record, planned, asked, manifest)

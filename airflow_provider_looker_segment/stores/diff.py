@@ -35,7 +35,7 @@ from airflow_provider_looker_segment.stores import snapshot_database as tables
 from airflow_provider_looker_segment.stores.snapshot_seal import SnapshotSeal
 
 _LOOKUP_ROWS = 500
-_STEPS = 20_000
+_STEPS = 5_000
 _BLOCK_BODIES = 250
 
 _UNSEEN = f"""SELECT key, {tables.USER_COLUMNS} FROM base.users
@@ -52,6 +52,7 @@ class Diff:
     :param run: which run it is; the candidate says so.
     :param window: its end, in microseconds since 1970.
     :param complete: whether it asked for everything the Look has.
+    :param forgotten: keys of users who get no message, beside those that the snapshot knows.
     :param refusal: why a message cannot be sent, as a problem's code; empty where it can.
     :param on_refused: called with the code and the number of a row that is no message therefore.
     """
@@ -66,6 +67,7 @@ class Diff:
         run: str,
         window: int,
         complete: bool,
+        forgotten: frozenset[bytes] = frozenset(),
         refusal: Callable[[dict[str, Any], str], str] = lambda _message, _text: "",
         on_refused: Callable[[str, int], None] = lambda _code, _row_number: None,
     ) -> None:
@@ -89,8 +91,8 @@ class Diff:
         )
         known = self._database.execute("SELECT run FROM base.commits")
         self._known_runs = [name for (name,) in known]
-        (count,) = self._database.execute("SELECT count(*) FROM base.forgotten").fetchone()
-        self._any_forgotten = bool(count)
+        keys = self._database.execute("SELECT key FROM base.forgotten")
+        self._all_forgotten = forgotten.union(key for (key,) in keys)
         self._run_name = run
         self._steps: list[tuple[Any, ...]] = []
         self._observed: set[bytes] = set()
@@ -111,19 +113,21 @@ class Diff:
         if len(self._observed) >= _STEPS:
             self._flush()
 
-    def lines(self, lines: Iterable[Line]) -> Iterator[Line]:
+    def lines(self, mapped: Iterable[tuple[Line, dict[str, Any]]]) -> Iterator[Line]:
         """Choose what is sent.
 
-        :param lines: one for each user whom the run saw, as mapped.
+        :param mapped: a line for each user whom the run saw, and the body that it holds as text.
         :return: in the order of the rows, then what is sent again, and leave messages. They count
             on from the last row.
         """
-        rows = iter(lines)
+        rows = iter(mapped)
         while batch := list(islice(rows, _LOOKUP_ROWS)):
             yield from self._seen(batch)
         self._flush()
+        tables.sort_steps(self._database)
         yield from self._unseen()
         self._flush()
+        tables.sort_steps(self._database)
 
     def close(self) -> None:
         """Finish both files."""
@@ -145,17 +149,13 @@ class Diff:
         )
         tables.close(self._database)
 
-    def _seen(self, batch: list[Line]) -> Iterator[Line]:
-        parsed = []
-        for line in batch:
-            body = decode(line.body)
-            parsed.append((self._seal.key(*identity(body)), line, body))
+    def _seen(self, batch: list[tuple[Line, dict[str, Any]]]) -> Iterator[Line]:
+        parsed = [(self._seal.key(*identity(body)), line, body) for line, body in batch]
         keys = [key for key, _, _ in parsed]
         known = self._known(keys)
-        forgotten = self._forgotten(keys)
         for key, line, body in parsed:
             self._row_number = line.row_number
-            if key in forgotten:
+            if key in self._all_forgotten:
                 self.counts["forgotten"] += 1
                 continue
             sent = self._row(key, known.get(key), line, body)
@@ -169,7 +169,7 @@ class Diff:
         action, told = decide_seen(known, fingerprint, self._run)
         if action == Action.SEND:
             message, names = self._composer.message(body, told, known.names if known else 0)
-            text = encode(message)
+            text = line.body if message is body else encode(message)
             code = self._refusal(message, text)
             if code:
                 self._on_refused(code, line.row_number)
@@ -199,6 +199,8 @@ class Diff:
         }
         for batch in tables.batches(self._database, _UNSEEN, said):
             for key, *columns in batch:
+                if key in self._all_forgotten:
+                    continue
                 known = tables.user_state(columns)
                 action, told = decide_unseen(known, self._run)
                 self._row_number += 1
@@ -280,13 +282,12 @@ class Diff:
             self._flush()
 
     def _flush(self) -> None:
-        tables.insert_steps(self._database, self._steps)
+        tables.add_steps(self._database, self._steps)
         self._steps = []
         if self._observed:
-            forgotten = self._forgotten(list(self._observed))
             step = Step(Action.OBSERVE, None, 0, self._run.window, Told.NEVER, 0, None, None)
-            rows = [tables.step_row(key, step) for key in self._observed - forgotten]
-            tables.insert_steps(self._database, rows, replacing=False)
+            rows = [tables.step_row(key, step) for key in self._observed - self._all_forgotten]
+            tables.add_steps(self._database, rows)
             self._observed = set()
 
     def _known(self, keys: list[bytes]) -> dict[bytes, UserState]:
@@ -294,9 +295,3 @@ class Diff:
         query = f"SELECT key, {tables.USER_COLUMNS} FROM base.users WHERE key IN ({marks})"  # noqa: S608
         found = self._database.execute(query, keys)
         return {key: tables.user_state(columns) for key, *columns in found}
-
-    def _forgotten(self, keys: list[bytes]) -> set[bytes]:
-        if not self._any_forgotten:
-            return set()
-        query = "SELECT 1 FROM base.forgotten WHERE key = ?"
-        return {key for key in keys if self._database.execute(query, (key,)).fetchone()}

@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 import shlex
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -229,6 +229,37 @@ class RejectWriter:
                     expires = _expires(path) if path.name.endswith(_ENDING) else None
                     if expires is not None and expires <= self._now:
                         path.unlink(missing_ok=True)
+
+
+def forget(folder: str, seal: Seal, values: Collection[str]) -> int:
+    """Delete the files that hold a row or a message about somebody; return how many.
+
+    :param seal: of this sync; files that it cannot open are another's, and stay.
+    :param values: ids and e-mail addresses.
+    """
+    path = ObjectStoragePath(folder)
+    deleted = 0
+    for file in list(path.iterdir()) if path.is_dir() else ():
+        if file.name.endswith(_ENDING) and _mentions(file, seal, values):
+            file.unlink(missing_ok=True)
+            deleted += 1
+    return deleted
+
+
+def _mentions(file: ObjectStoragePath, seal: Seal, values: Collection[str]) -> bool:
+    try:
+        found = _read(file.read_text(encoding="ascii"), seal, where=f"Rejects {file}")
+        return any(_holds(reject.content, values) for reject in found)
+    except (PermanentError, ValueError):
+        return False
+
+
+def _holds(content: Any, values: Collection[str]) -> bool:
+    if isinstance(content, dict):
+        return any(_holds(value, values) for value in content.values())
+    if isinstance(content, list):
+        return any(_holds(value, values) for value in content)
+    return str(content).strip() in values
 
 
 def read(path: str, seal: Seal, *, now: datetime) -> Iterator[Reject]:

@@ -8,17 +8,17 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from airflow_provider_looker_segment.core.history import Step, UserState
 
 FORMAT = 1
-BATCH_ROWS = 5_000
-"""Rows that are read or written together: a few MB."""
+BATCH_ROWS = 2_000
+"""Rows that are read or written together: about 2 MB."""
 
-_CACHE_KIB = 32_768
+_CACHE_KIB = 4_096
+"""Of each database: its pages are read and written in order, so few of them are needed twice."""
 
 USER_COLUMNS = (
     "fingerprint, names, window, seen, told, dirty, origin, ordinal, touched, skeleton, body"
@@ -140,18 +140,27 @@ def step_of(columns: Sequence[Any]) -> Step:
     return Step(columns[0], columns[1], int.from_bytes(columns[2], "big"), *columns[3:])
 
 
-def insert_steps(
-    database: sqlite3.Connection, rows: Iterable[tuple[Any, ...]], *, replacing: bool = True
-) -> None:
-    """Add steps; sorted, neighbouring pages are written together.
-
-    :param replacing: whether they win over earlier steps about the same user.
-    """
-    verb = "REPLACE" if replacing else "IGNORE"
-    database.executemany(
-        f"INSERT OR {verb} INTO main.steps VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
-        sorted(rows, key=itemgetter(0)),
+def add_steps(database: sqlite3.Connection, rows: Iterable[tuple[Any, ...]]) -> None:
+    """Keep steps in the order in which they come, for :func:`sort_steps`."""
+    database.execute(
+        f"CREATE TEMP TABLE IF NOT EXISTS pending AS SELECT key, {STEP_COLUMNS} "  # noqa: S608
+        "FROM main.steps WHERE false"
     )
+    database.executemany("INSERT INTO pending VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+
+def sort_steps(database: sqlite3.Connection) -> None:
+    """Move the steps that were added into the candidate, in the order of their users.
+
+    A table that grows at random places would be read and written over and over. Of two steps about
+    a user the one that does something is kept: that the Look holds them, it says too.
+    """
+    add_steps(database, ())
+    database.execute(
+        f"INSERT OR IGNORE INTO main.steps SELECT key, {STEP_COLUMNS} "  # noqa: S608
+        "FROM pending ORDER BY key, action"
+    )
+    database.execute("DELETE FROM pending")
 
 
 def batches(

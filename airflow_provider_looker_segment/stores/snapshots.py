@@ -6,7 +6,7 @@ or the new one, and a run whose fates are known is committed by whoever comes ne
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -110,13 +110,14 @@ class SnapshotStore:
             self._folder.write_run(run, "fates", fates.as_list())
         return self._commit(run)
 
-    def forget(self, kind: str, identifier: str) -> int:
-        """Remove every trace of a user but a keyed hash, which all later runs honour.
+    def forget(self, keys: Iterable[bytes]) -> int:
+        """Remove every trace of users but their keyed hashes, which all later runs honour.
 
-        :param kind: ``userId`` or ``anonymousId``.
+        :param keys: as :meth:`SnapshotSeal.key` makes them.
         :return: the generation that is current now.
         """
-        self._folder.write_run(self.seal.key(kind, identifier).hex(), "forget", {})
+        for key in keys:
+            self._folder.write_run(key.hex(), "forget", {})
         return self._commit(None)
 
     def reset(self) -> None:
@@ -143,9 +144,8 @@ class SnapshotStore:
             "forgotten": forgotten,
         }
 
-    def user(self, kind: str, identifier: str) -> dict[str, Any] | None:
+    def user(self, key: bytes) -> dict[str, Any] | None:
         """Tell what is stored of a user, or ``None`` where nothing is."""
-        key = self.seal.key(kind, identifier)
         with self.read() as path, closing(tables.connect(path)) as database:
             names = Names(tables.facts(database)["names"])
             if database.execute("SELECT 1 FROM forgotten WHERE key = ?", (key,)).fetchone():

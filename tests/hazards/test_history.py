@@ -448,3 +448,128 @@ def test_a_dry_run_leaves_no_trace(begin: Open, tmp_path: Path) -> None:
     assert (1, 2, 1) == tuple(dry.books[name] for name in ("messages", "unchanged", "new_users"))
     assert files == sorted((tmp_path / "snapshots").rglob("*"))
     assert 1 == green(begin(1, users(1, 2, 3))).books["messages"]
+
+
+def maintain(flow: Flow, action: str, user: str = "", *, sync_id: str = "") -> dict[str, Any]:
+    """Run the maintenance task about a flow's sync."""
+    from airflow_provider_looker_segment.operators.maintenance import SnapshotMaintenanceOperator
+
+    operator = SnapshotMaintenanceOperator(
+        task_id="maintain",
+        sync_id=sync_id or flow.books["sync_id"],
+        action=action,
+        user=user,
+    )
+    return operator.execute(flow.context("maintain"))
+
+
+def test_a_sync_can_be_looked_into(begin: Open) -> None:
+    """What it knows of everybody, and of each user."""
+    flow = green(begin(0, users(1, 2, 3), **MODES["membership"]))
+    green(begin(1, users(1, 2), **MODES["membership"]))
+    said = maintain(flow, "show")
+
+    assert (3, 2, 1, 0) == tuple(
+        said["snapshot"][name] for name in ("users", "in", "left", "dirty")
+    )
+    assert (MOMENT + timedelta(days=1)).isoformat() == said["newest"] == said["snapshot"]["newest"]
+    assert ["in", "left", "unknown"] == [
+        maintain(flow, "why", user)["state"] for user in ("u-1", "u-3", "u-9")
+    ]
+    assert ["name", "note", "in_cohort"] == maintain(flow, "why", "u-1")["names"]
+
+
+def test_what_a_full_sync_knows(begin: Open) -> None:
+    """Nothing about its users."""
+    flow = green(begin(0, users(1), mode="full"))
+
+    assert maintain(flow, "show")["snapshot"] is None
+    assert "no snapshot" in maintain(flow, "why", "u-1")["says"]
+
+
+@pytest.mark.parametrize(
+    ("action", "user", "sync_id", "complaint"),
+    [
+        ("show", "", "nobody's", "nothing is known of it"),
+        ("why", " ", "", "be told a user"),
+        ("drop", "", "", "show, why, reset, forget"),
+    ],
+)
+def test_what_cannot_be_maintained(
+    begin: Open, action: str, user: str, sync_id: str, complaint: str
+) -> None:
+    """An unknown sync, nobody, an unknown action: each says what is missing."""
+    flow = green(begin(0, users(1)))
+
+    with pytest.raises(Exception, match=complaint):
+        maintain(flow, action, user, sync_id=sync_id)
+
+
+def test_a_reset_sync_sends_everything(begin: Open) -> None:
+    """Another Look may follow, and who was forgotten stays so."""
+    flow = green(begin(1, users(1, 2, 3)))
+    maintain(flow, "forget", "u-2")
+    maintain(flow, "reset")
+    after = green(begin(0, users(1, 2, 3)))
+
+    assert (2, 1) == tuple(after.books[name] for name in ("messages", "forgotten"))
+
+
+@pytest.mark.parametrize("mode", ["full", "changed", "membership", "clear"])
+def test_a_forgotten_user_gets_no_message(
+    begin: Open, sandbox: Any, tmp_path: Path, mode: str
+) -> None:
+    """Neither in the Look, nor newly left, nor when what is in doubt is sent again."""
+    choices = MODES.get(mode, {"mode": "full"})
+    first = green(begin(0, users(1, 2, 3, 4), **choices))
+    if mode != "full":
+        # What is known of them is in doubt, so that the next run would send it again.
+        sandbox.segment_faults.add("lost_answer", path=BATCH, times=1)
+        begin(1, users(1, 2, 3, 4, note="new"), **choices).extract().identify().report()
+    for user in ("u-1", "u-2"):
+        maintain(first, "forget", user)
+    before = len(first.sent)
+    stays = green(begin(2, users(1, 3, 4, note="newer"), **choices))
+    older = begin(1, users(1, 2, 3), **choices, allow_older=True)
+    green(older)
+
+    about = [message["userId"] for message in first.sent[before:]]
+    assert about
+    assert not {"u-1", "u-2"} & set(about)
+    assert (1, 2) == (stays.books["forgotten"], older.books["forgotten"])
+    assert "forgotten" == maintain(first, "why", "u-1")["state"]
+
+
+def test_nothing_of_a_forgotten_user_is_left(begin: Open, tmp_path: Path) -> None:
+    """Not in snapshots, not in rejected rows, not in chunks that wait for approval."""
+    kept = {**MODES["membership"], "rejects": f"file://{tmp_path}/rejects"}
+    lenient = {"guards": {"max_rejected": 1, "max_leavers": 1}}
+    bad = {"u-2": {"note": ["a", "list"], "email": "two@example.com"}}
+    flow = green(begin(0, {**users(1), **bad}, **{**kept, **lenient}))
+    green(begin(1, users(1, 2), **kept))
+    held = begin(2, users(1), **{**kept, "guards": {"max_leavers": 0}}).run()
+    assert held.xcoms.chunks()
+    assert [*(tmp_path / "rejects").iterdir()]
+
+    said = maintain(flow, "forget", "u-2")
+
+    assert 1 == said["deleted_rejects"]
+    assert [] == [*(tmp_path / "rejects").iterdir()]
+    assert [] == held.xcoms.chunks()
+    # A request that names them by their hash may stay until the next commit.
+    assert {".forget"} >= {path.suffix for path in (tmp_path / "snapshots").glob("*/runs/*")}
+    left = maintain(flow, "show")
+    # Nobody knows which kind of id it was.
+    assert (1, 2) == (left["snapshot"]["users"], left["forgotten_ids"])
+    late = begin(3, {}, **kept, approve=held.run_id).run()
+    assert "approve" in str(late.errors["extract"])
+
+
+def test_a_user_without_an_id_is_forgotten_by_e_mail(begin: Open) -> None:
+    """The anonymous id that stands for them is made of it."""
+    cohort: Cohort = {"": {"email": "Two@Example.com"}}
+    flow = green(begin(0, cohort, mapping={"user_id": "people.id"}))
+    maintain(flow, "forget", " two@example.com ")
+    after = green(begin(1, {"": {"email": "two@example.com", "note": "new"}}))
+
+    assert (0, 1) == tuple(after.books[name] for name in ("messages", "forgotten"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.operators.conftest import MOMENT, Outcome, sent, summary
+from airflow_provider_looker_segment.cli import main
+from tests.operators.conftest import MOMENT, Outcome, load_dag, sent, summary
 
 RunLook = Callable[..., Outcome]
 
@@ -69,3 +71,54 @@ def test_full_runs_remember_the_newest_window(run_look: RunLook) -> None:
     assert {"2026-01-10T00:00:00+00:00"} == {
         message["timestamp"] for message in sent(requests.sandbox)
     }
+
+
+def test_a_sync_is_maintained_from_a_form_and_from_a_shell(
+    run_look: RunLook, snapshot: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both answer alike, both delete the chunks of a stopped run, and nobody is sent again."""
+    choices = {"mode": "changed", "snapshot": snapshot, "sync_id": "kept"}
+    first = run_look("42", **choices)
+    messages = first.report["messages"]
+    users = [message["userId"] for message in sent(first.sandbox)][:3]
+
+    def shell(*words: str) -> Any:
+        assert 0 == main(["snapshot", *words, "--sync", "kept"])
+        # Airflow's own log goes to the same stream here, where runs have set it up.
+        out = capsys.readouterr().out
+        return json.loads(out[out.index("{\n") :])
+
+    def form(**conf: str) -> Any:
+        run = load_dag("snapshot_maintenance").test(run_conf={"sync_id": "kept", **conf})
+        capsys.readouterr()
+        return Outcome(run, first.sandbox).xcom("maintain")
+
+    capsys.readouterr()
+    assert form(action="show") == shell("show")
+    assert "in" == form(action="why", user=users[0])["state"]
+    assert form(action="why", user=users[0]) == shell("why", users[0])
+    for forget, user in ((shell, users[0]), (None, users[1])):
+        held = run_look(
+            "42",
+            **choices,
+            accept_changes=True,
+            mapping={"exclude": ["users.name"]},
+            guards={"max_messages": 1},
+            logical_date=MOMENT,
+        )
+        assert [key for key in held.xcom_keys if key.startswith("chunk_")]
+        capsys.readouterr()
+        if forget:
+            forget("forget", user)
+        else:
+            form(action="forget", user=user)
+        assert not [key for key in held.xcom_keys if key.startswith("chunk_")]
+        assert "forgotten" == shell("why", user)["state"]
+    assert 1 == main(["snapshot", "reset", "--sync", "kept"])
+    assert "sends everything" in shell("reset", "--yes")["says"]
+    again = run_look("42", **choices)
+
+    assert 2 == again.report["forgotten"]
+    assert again.report["messages"] == messages - 2
+    assert 1 == main(["snapshot", "why", users[0] + "x", "--sync", "kept"])
+    assert 2 == main(["snapshot", "show", "--sync", "nobody's"])

@@ -38,6 +38,11 @@ def begun(rules: Rules = CHANGED) -> Sync:
     return sync
 
 
+def key_of(sync: Sync, user: str) -> bytes:
+    """Return what stands for a user in a sync's snapshot."""
+    return sync.store.seal.key("userId", user)
+
+
 def files() -> dict[str, bytes]:
     """Return every file of the storage with what it holds."""
     return {name: bytes(file.getvalue()) for name, file in Storage.store.items()}
@@ -108,7 +113,7 @@ def test_an_unknown_format_is_refused() -> None:
     sync.store._folder._files.pipe_file(name, json.dumps(pointer).encode())
 
     with pytest.raises(PermanentError, match="version of this package that wrote it"):
-        store(sync).user("userId", "u")
+        store(sync).user(b"")
 
 
 def test_no_file_shows_who_is_in_it() -> None:
@@ -128,11 +133,11 @@ def test_a_forgotten_user_leaves_a_tombstone_only() -> None:
     run = sync.extract(2, {f"{MARK}-u": {"a": 2}, f"{MARK}-v": {"a": 2}})
     sync.deliver(run, lost=2)
     sync.report(run)
-    key = sync.store.seal.key("userId", f"{MARK}-u")
+    key = key_of(sync, f"{MARK}-u")
 
-    sync.store.forget("userId", f"{MARK}-u")
+    sync.store.forget([key_of(sync, f"{MARK}-u")])
 
-    assert {"forgotten": True} == sync.store.user("userId", f"{MARK}-u")
+    assert {"forgotten": True} == sync.store.user(key_of(sync, f"{MARK}-u"))
     assert not [name for name in files() if name.endswith(".bodies")]
     (name,) = (name for name in files() if name.endswith(".sqlite"))
     # The one place that the key is left in is the list of tombstones.
@@ -151,11 +156,11 @@ def test_a_run_under_way_commits_nothing_about_the_forgotten() -> None:
     """Whoever was forgotten during a run is unknown after it."""
     sync = begun()
     run = sync.extract(2, {f"{MARK}-u": {"a": 2}, f"{MARK}-v": {"a": 2}})
-    sync.store.forget("userId", f"{MARK}-u")
+    sync.store.forget([key_of(sync, f"{MARK}-u")])
     sync.deliver(run)
     sync.report(run)
 
-    assert {"forgotten": True} == sync.store.user("userId", f"{MARK}-u")
+    assert {"forgotten": True} == sync.store.user(key_of(sync, f"{MARK}-u"))
     assert 1 == sync.store.facts()["users"]
 
 
@@ -170,14 +175,15 @@ def test_a_reset_deletes_everything() -> None:
 
 def test_what_is_known_of_a_user() -> None:
     """The window, the names and what Segment was told; never a value."""
-    said = begun(MEMBERSHIP).store.user("userId", f"{MARK}-u")
+    sync = begun(MEMBERSHIP)
+    said = sync.store.user(key_of(sync, f"{MARK}-u"))
 
     assert said is not None
     assert (["a", "in_cohort"], 1, 1, "in", False) == tuple(
         said[name] for name in ("names", "window", "seen", "told", "dirty")
     )
     assert MARK not in json.dumps(said)
-    assert begun().store.user("userId", "nobody") is None
+    assert sync.store.user(key_of(sync, "nobody")) is None
 
 
 def test_a_run_of_another_secret_is_refused_and_holds_nobody_up() -> None:
