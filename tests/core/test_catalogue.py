@@ -31,10 +31,10 @@ SCHEMA: dict[str, Any] = json.loads(
 ROWS: list[list[str]] = json.loads((CASES / "table.json").read_text(encoding="utf-8"))["rows"]
 CURRENT: dict[str, Any] = json.loads((CASES / "current.json").read_text(encoding="utf-8"))
 NEW = {
-    "slug": "tool-78",
-    "name": "Tool 78",
+    "slug": "a-new-tool",
+    "name": "A New Tool",
     "table": ["userId", "traits.plan"],
-    "keys": ["Tool Seventy-Eight"],
+    "keys": ["A Newer Tool"],
     "source": "https://example.com/",
     "as_of": "2025-11-07",
 }
@@ -54,7 +54,7 @@ def test_the_catalogue_meets_its_schema() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"slug": "Tool 78"},
+        {"slug": "A New Tool"},
         {"table": []},
         {"table": ["email"]},
         {"table": [{"any_of": ["userId"], "all_of": ["userId"]}]},
@@ -78,14 +78,14 @@ def test_the_schema_refuses_what_the_code_could_not_read(change: dict[str, Any])
     assert actual == [True, False]
 
 
-def test_there_are_77_rows_in_the_order_of_the_page() -> None:
-    """Every row of the page's table is a destination, in its order and found by its text there."""
+def test_the_77_rows_of_the_page_come_first_and_in_its_order() -> None:
+    """Every row of the page's table is a destination, found by its text there; others follow."""
     catalogue = load_catalogue()
 
     expected = [catalogue.find(row) for row, _ in ROWS]
 
     assert len(expected) == 77
-    assert list(catalogue.destinations) == expected
+    assert list(catalogue.destinations)[:77] == expected
 
 
 @pytest.mark.parametrize(("row", "marks"), ROWS)
@@ -180,7 +180,7 @@ def test_search_looks_into_every_name() -> None:
     catalogue = load_catalogue()
 
     assert [one.slug for one in catalogue.search("appb")] == ["braze"]
-    assert len(catalogue.search("")) == 77
+    assert catalogue.search("") == list(catalogue.destinations)
     assert catalogue.search("no such tool") == []
 
 
@@ -218,9 +218,10 @@ def test_a_new_destination_is_one_object() -> None:
     data["destinations"].append(NEW)
     catalogue = Catalogue.from_json(data)
 
-    actual = catalogue.find("tool 78")
+    actual = catalogue.find("a new tool")
 
-    assert (len(catalogue.destinations), actual.keys) == (78, ("Tool Seventy-Eight",))
+    assert catalogue.destinations[:-1] == load_catalogue().destinations
+    assert (catalogue.destinations[-1], actual.keys) == (actual, ("A Newer Tool",))
     assert example(actual)["traits"].keys() == {"plan"}
 
 
@@ -229,7 +230,7 @@ def test_two_destinations_never_share_a_name() -> None:
     data = deepcopy(RAW)
     data["destinations"].append(NEW | {"aliases": ["AppBoy"]})
 
-    with pytest.raises(PermanentError, match="both 'braze' and 'tool-78' go by it"):
+    with pytest.raises(PermanentError, match="both 'braze' and 'a-new-tool' go by it"):
         Catalogue.from_json(data)
 
 

@@ -67,7 +67,7 @@ def test_every_row_of_the_table_is_tried() -> None:
 
     tried = {load_catalogue().find(row).slug for row, _, _ in MARKS} | noted
 
-    assert tried == set(SLUGS)
+    assert tried == {load_catalogue().find(row).slug for row, _ in cases("table")["rows"]}
 
 
 @pytest.mark.parametrize(("row", "accepted", "refused"), MARKS, ids=lambda value: str(value)[:30])

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_looker_segment.core.catalogue import Destination, load_catalogue
+from airflow_provider_looker_segment.core.catalogue import Destination, example, load_catalogue
 from airflow_provider_looker_segment.core.destinations import Requirements, Rules
 from airflow_provider_looker_segment.core.preflight import listed
 
@@ -58,7 +58,7 @@ def test_a_look_with_everything_reaches_everybody(destination: Destination) -> N
         "has_user_id": True,
         "has_email": True,
         "has_group_id": True,
-        "traits": ["name", "account_uid"],
+        "traits": ["name", "account_uid", *example(destination).get("traits", {})],
     }
 
     assert preflight(destination.slug, rules="table", **has) == []

@@ -26,7 +26,6 @@ pytestmark = pytest.mark.airflow
 
 CASES = Path(__file__).parents[1] / "cases" / "destinations"
 CATALOGUE = load_catalogue()
-SLUGS = [one.slug for one in CATALOGUE.destinations]
 OUR_OWN = "Our own Function"
 CONNECTED = [key for one in CATALOGUE.destinations for key in one.all_keys] + [OUR_OWN]
 
@@ -105,6 +104,7 @@ def _table() -> dict[str, Callable[[Message], bool]]:
 
 
 TABLE = _table()
+SLUGS = list(TABLE)
 
 
 @pytest.fixture(scope="module")
