@@ -48,6 +48,7 @@ def _start(options: argparse.Namespace) -> Sandbox:
         today=options.today,
         looker_port=options.looker_port,
         segment_port=options.segment_port,
+        destinations=options.destinations,
     )
 
 
@@ -78,6 +79,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--looks", type=Path, metavar="FILE", help="Looks of the dataset (default: DIR/looks.yaml)"
+    )
+    parser.add_argument(
+        "--destinations",
+        type=lambda said: [name.strip() for name in said.split(",") if name.strip()],
+        metavar="NAMES",
+        help="connected to the source, spelt as in `integrations`, with commas between them "
+        "(default: all of the catalogue)",
     )
     parser.add_argument(
         "--today", type=date.fromisoformat, metavar="DATE", help="the sandbox's today, YYYY-MM-DD"

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, Self
 import uvicorn
 from starlette.types import ASGIApp
 
+from airflow_provider_looker_segment.core.catalogue import load_catalogue
 from airflow_provider_looker_segment.exceptions import PermanentError, TransientError
 
 from .faults import FaultMiddleware, Faults
@@ -27,21 +28,6 @@ if TYPE_CHECKING:
     from .dataset import Dataset
 
 HOST: Final = "127.0.0.1"
-
-DESTINATIONS: Final = (
-    "Amplitude",
-    "Braze",
-    "Customer.io",
-    "HubSpot",
-    "Intercom",
-    "Iterable",
-    "Mixpanel",
-    "Salesforce",
-    "Slack",
-    "Totango",
-    "Webhooks",
-    "Zendesk",
-)
 
 _START_S: Final = 30.0
 _STOP_S: Final = 1.0
@@ -122,7 +108,8 @@ class Sandbox:
     :param write_key: of the one Segment source.
     :param client_id: of Looker's API credentials.
     :param client_secret: of Looker's API credentials.
-    :param destinations: connected to the source, spelt as in the ``integrations`` object.
+    :param destinations: connected to the source, spelt as in the ``integrations`` object; by
+        default every name that the catalogue of destinations knows.
     """
 
     def __init__(
@@ -135,7 +122,7 @@ class Sandbox:
         write_key: str = "sandbox-write-key",
         client_id: str = "sandbox-client-id",
         client_secret: str = "sandbox-client-secret",  # noqa: S107 - of a stand-in
-        destinations: Sequence[str] = DESTINATIONS,
+        destinations: Sequence[str] | None = None,
     ) -> None:
         # Imported here, so that the Segment stand-in alone needs nothing of Looker's.
         from .looker import create_looker_app  # noqa: PLC0415
@@ -152,7 +139,8 @@ class Sandbox:
             client_secret=client_secret,
         )
         self.segment_app = create_segment_app(
-            write_keys={write_key: "Looker"}, destinations=destinations
+            write_keys={write_key: "Looker"},
+            destinations=_every_name() if destinations is None else destinations,
         )
         looker = FaultMiddleware(self.looker_app, self.looker_faults)
         segment = FaultMiddleware(self.segment_app, self.segment_faults)
@@ -193,6 +181,11 @@ class Sandbox:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _every_name() -> list[str]:
+    catalogue = load_catalogue().destinations
+    return [name for destination in catalogue for name in destination.all_keys]
 
 
 def _listen(name: str, port: int) -> socket.socket:

@@ -21,7 +21,9 @@ import requests
 from segment.analytics.request import post
 from starlette.responses import PlainTextResponse
 
+from airflow_provider_looker_segment.core.catalogue import load_catalogue
 from airflow_provider_looker_segment.exceptions import PermanentError
+from airflow_provider_looker_segment.sandbox.__main__ import _parser, _start
 from airflow_provider_looker_segment.sandbox.faults import FaultMiddleware, Faults
 from airflow_provider_looker_segment.sandbox.server import AppServer, Sandbox
 
@@ -105,6 +107,26 @@ def test_both_stand_ins_sign_in_with_the_connections(sandbox: Sandbox) -> None:
     assert login.json()["access_token"]
     assert ("looker", "segment_source") == (looker["conn_type"], segment["conn_type"])
     assert 1 == sandbox.segment_app.state.arrivals.summary()["accepted"]
+
+
+def connected(sandbox: Sandbox) -> list[str]:
+    """Return the destinations of the Segment stand-in."""
+    said = requests.get(f"{sandbox.segment_url}/_sandbox/destinations", timeout=5).json()
+    return [entry["name"] for entry in said["destinations"]]
+
+
+def test_every_name_of_the_catalogue_is_connected(sandbox: Sandbox) -> None:
+    """What a DAG may name is there to be reached or muted, with all its newer names."""
+    names = {name for one in load_catalogue().destinations for name in one.all_keys}
+
+    assert names == set(connected(sandbox))
+
+
+def test_the_connected_destinations_can_be_chosen() -> None:
+    """The command takes them with commas between."""
+    options = _parser().parse_args(["--destinations", "Braze, Tool 78", "--today", "2026-01-31"])
+    with _start(options) as sandbox:
+        assert ["Braze", "Tool 78"] == connected(sandbox)
 
 
 def test_each_stand_in_has_its_own_faults(sandbox: Sandbox) -> None:
