@@ -14,7 +14,7 @@ from datetime import date
 from pathlib import Path
 from threading import Event
 
-from airflow_provider_looker_segment.exceptions import LookerSegmentError
+from airflow_provider_looker_segment.exceptions import LookerSegmentError, PermanentError
 
 from .server import Sandbox
 
@@ -38,6 +38,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _start(options: argparse.Namespace) -> Sandbox:
+    if options.looks is not None and options.dataset is None:
+        raise PermanentError(
+            "--looks",
+            should="come with --dataset, which names the folder of its tables",
+            but="there is none",
+            do="Add --dataset DIR.",
+        )
     dataset = None
     if options.dataset is not None:
         from .dataset import Dataset  # noqa: PLC0415 - SQLite and YAML only where they are needed

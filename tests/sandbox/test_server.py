@@ -195,3 +195,9 @@ def test_the_command_says_why_it_cannot_start() -> None:
     assert 2 == result.returncode
     assert result.stderr.startswith("The looker stand-in should listen on port")
     assert "Traceback" not in result.stderr
+
+
+def test_looks_without_a_dataset_are_not_ignored() -> None:
+    """A file of Looks says nothing about the generated site."""
+    with pytest.raises(PermanentError, match="--looks should come with --dataset"):
+        _start(_parser().parse_args(["--looks", "looks.yaml"]))
