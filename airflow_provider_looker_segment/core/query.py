@@ -77,12 +77,13 @@ class RunQuery:
     def check_row_count(self, rows: int, *, look: str) -> None:
         """Refuse a result that Looker may have cut without saying so.
 
-        :raises PermanentError: when all rows were asked for and as many came as Looker's caps.
+        :raises PermanentError: when more rows were asked for and as many came as Looker's caps.
         """
-        if self.row_limit == -1 and rows in SILENT_ROW_CAPS:
+        asked_for_more = self.row_limit == -1 or self.row_limit > rows
+        if asked_for_more and rows in SILENT_ROW_CAPS:
             raise PermanentError(
                 f"{look}: the result",
-                should="hold all rows",
+                should="hold all rows that were asked for",
                 but=f"it holds exactly {rows:,}, the number at which Looker stops without a word",
                 do="Nothing was sent. Remove table calculations, totals or pivots that keep the "
                 "result from streaming, or give the API user the permission "

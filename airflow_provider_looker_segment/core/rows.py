@@ -24,6 +24,10 @@ Row = dict[str, Any]
 
 _BLANKS = " \t\n\r"
 _LONGEST_LITERAL = 16
+_KNOWN_KEYS = frozenset({"data", "errors", "fields", "status"})
+_UNFINISHED_STATUSES = frozenset({"added", "running", "error", "failure", "killed", "expired"})
+"""Statuses of a query whose rows are not all there."""
+
 _LONGEST_BORDER = 16
 _NUMBER = re.compile(r"-?[\d.eE+-]*")
 _JSON = re.compile(r'\{|\]\s*[,}]|"\s*[:,}\]]')
@@ -115,18 +119,19 @@ class RowStream:
             key = self._value()
             self._expect(":")
             if key == "data":
+                if seen_data:
+                    self._refuse_repeated(key)
                 seen_data = True
                 yield from self._rows()
             else:
+                if key in self.rest:
+                    self._refuse_repeated(key)
                 self.rest[key] = self._value()
             closing = self._separator("}")
         self._at += 1
         self._refuse_trailing_text()
         self._refuse_errors()
         if not seen_data:
-            if self.rest.get("message"):
-                # What Looker's API answers in place of a result.
-                self._refuse_looker_error(self.rest["message"])
             raise PermanentError(
                 f"{self._look}: the result",
                 should="hold its rows under the key `data`",
@@ -328,8 +333,14 @@ class RowStream:
         return without_values(_JSON.split(text, maxsplit=1)[0], names=self._names)
 
     def _refuse_errors(self) -> None:
-        errors = self.rest.get("errors") or self.rest.get("looker_error")
-        if not errors:
+        rest = self.rest
+        # `message` and `error` are what Looker's API and what stands before it answer instead of a
+        # result; beside one they still say that something went wrong.
+        said_so = (rest.get(key) for key in ("errors", "looker_error", "message", "error"))
+        errors = next((said for said in said_so if said), None)
+        if errors is None and rest.get("status") in _UNFINISHED_STATUSES:
+            errors = f"its status is {rest['status']}"
+        if errors is None:
             return
         first = errors[0] if isinstance(errors, list) else errors
         said = first
@@ -338,11 +349,20 @@ class RowStream:
             said = " ".join(str(part) for part in parts if part)
         self._refuse_looker_error(said)
 
+    def _refuse_repeated(self, key: str) -> NoReturn:
+        # Parsers disagree about which of the two counts, so neither does.
+        raise PermanentError(
+            f"{self._look}: the result",
+            should="hold each of its keys once",
+            but=f"it holds {key if key in _KNOWN_KEYS else 'a key'!r} twice",
+            do="Nothing of it was sent. Check what stands between this worker and Looker.",
+        )
+
     def _refuse_trailing_text(self) -> None:
         while True:
             left = self._text[self._at :].lstrip(_BLANKS)
+            self._at = len(self._text) - len(left)
             if left:
-                self._at = len(self._text) - len(left)
                 self._malformed()
             if not self._more():
                 return

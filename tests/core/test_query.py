@@ -192,6 +192,8 @@ def test_silent_caps(rows: int) -> None:
         everything.check_row_count(rows, look="Look 7")
     everything.check_row_count(rows + 1, look="Look 7")
     asked(look(), row_limit=rows).check_row_count(rows, look="Look 7")
+    with pytest.raises(PermanentError, match="asked for"):
+        asked(look(), row_limit=rows + 1).check_row_count(rows, look="Look 7")
 
 
 @pytest.mark.parametrize("as_of", [MOMENT, None])
