@@ -225,6 +225,7 @@ def test_every_key_of_the_report_is_documented(look: Look) -> None:
         window_source="params",
         sync_id="documented/42",
         generation=0,
+        edition="0.1",
         seal="",
         dry_run=True,
         version=__version__,
@@ -267,8 +268,8 @@ def test_the_documented_message_is_what_leaves(look: Look) -> None:
     ids = MessageIds(
         write_key_fingerprint=settings.write_key_fingerprint,
         sync_id="active_users_to_segment/42",
-        window_end=MOMENT.isoformat(),
-        generation="3.3",
+        run=(MOMENT.isoformat(), "scheduled__2026-01-15T00:00:00+00:00"),
+        generation="3.1.3",
     )
     message = complete(shared, json.loads(line.body), ids.of(line.body))
     assert json.loads((EXAMPLES / "message.json").read_text("utf-8")) == message

@@ -24,6 +24,7 @@ class Manifest:
     """The facts of one extract.
 
     :param generation: raised by a Clear, the same in every retry.
+    :param edition: which reading of the Look this is: another one for each try that reads it.
     :param shared: what all messages have in common.
     :param seal: fingerprint of the write key that seals the chunks.
     :param rejects_folder: where rejected rows and messages are kept; empty where they are not.
@@ -75,6 +76,7 @@ class Manifest:
     stopped: str = ""
     segment_conn_id: str = ""
     chunks_run_id: str = ""
+    edition: str = ""
     format: int = FORMAT
 
     @classmethod
@@ -88,6 +90,7 @@ class Manifest:
         window_source: str,
         sync_id: str,
         generation: int,
+        edition: str,
         seal: str,
         dry_run: bool,
         version: str,
@@ -104,6 +107,7 @@ class Manifest:
             },
             sync_id=sync_id,
             generation=generation,
+            edition=edition,
             shared=envelope(timestamp=end, version=version),
             seal=seal,
             dry_run=dry_run,

@@ -18,15 +18,16 @@ class MessageIds:
 
     :param write_key_fingerprint: which Segment source the messages go to.
     :param sync_id: which Look is kept in step with it.
-    :param window_end: the moment the run stands for.
+    :param run: the moment the run stands for, and the id of the DAG run: of two runs for one
+        moment the second one may say again what the first one's successor has overwritten.
     :param generation: raised by a Clear or a reprocessed backfill, not by a retry.
     """
 
     def __init__(
-        self, *, write_key_fingerprint: str, sync_id: str, window_end: str, generation: str
+        self, *, write_key_fingerprint: str, sync_id: str, run: tuple[str, str], generation: str
     ) -> None:
-        run = fingerprint(write_key_fingerprint, sync_id, window_end, generation)
-        self._run = hashlib.blake2b(run, digest_size=MESSAGE_ID_CHARS // 2)
+        of = fingerprint(write_key_fingerprint, sync_id, *run, generation)
+        self._run = hashlib.blake2b(of, digest_size=MESSAGE_ID_CHARS // 2)
 
     def of(self, body: str) -> str:
         """Return the id of the message with this own part (user, traits, context, integrations)."""

@@ -57,6 +57,11 @@ class Receipt:
         """Whether every message has its answer."""
         return self.unknown == 0 and self.not_sent == 0
 
+    @property
+    def is_possible(self) -> bool:
+        """Whether no figure is negative, so that nothing is counted that is not there."""
+        return min(self.accepted, self.refused, self.unknown, self.not_sent) >= 0
+
     def __add__(self, other: Receipt) -> Receipt:
         problems = Problems()
         problems += self.problems

@@ -230,6 +230,7 @@ class LookerRunLookOperator(BaseOperator):
             window_source=run_window.source,
             sync_id=self._sync_id(look.id),
             generation=context["ti"].max_tries,
+            edition=f"{context['ti'].max_tries}.{context['ti'].try_number}",
             seal=segment.write_key_fingerprint,
             dry_run=arguments.flag("dry_run", self.is_dry_run) or not segment.send,
             version=__version__,

@@ -157,7 +157,7 @@ class SegmentReportOperator(BaseOperator):
         """Find what each shard says of its messages.
 
         A shard without a receipt sent nothing that anybody knows of.
-        Receipts of removed tasks are not looked for, those of other generations are left out.
+        Receipts of removed tasks are not looked for, those of other readings are left out.
         """
         states = self._states(ti, self.identify_task_id)
         shards = ti.xcom_pull(task_ids=self.extract_task_id, map_indexes=-1) or []
@@ -169,7 +169,7 @@ class SegmentReportOperator(BaseOperator):
                 if states.get(f"{self.identify_task_id}_{index}") in _RAN:
                     # Killed before it said anything; an earlier try may have sent all of it.
                     receipt = Receipt(messages=shard["messages"], unknown=shard["messages"])
-            elif said["manifest"] == manifest.generation:
+            elif said["manifest"] == manifest.edition:
                 receipt = Receipt.from_dict(said["receipt"])
                 cleared, rejects = said.get("cleared", False), said.get("rejects", {})
             if receipt is not None:

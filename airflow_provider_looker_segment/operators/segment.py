@@ -88,7 +88,7 @@ class SegmentIdentifyOperator(BaseOperator):
             pace = Pace(per_second / self.shard["of"])
             progress = Progress(
                 context,
-                generation=f"{manifest.generation}.{ti.max_tries}",
+                generation=f"{manifest.edition}.{ti.max_tries}",
                 under_way=min(pace.max_messages, MAX_BATCH_MESSAGES),
             )
             receipt = progress.resume(messages=self.shard["messages"])
@@ -131,7 +131,7 @@ class SegmentIdentifyOperator(BaseOperator):
                 ids = MessageIds(
                     write_key_fingerprint=manifest.seal,
                     sync_id=manifest.sync_id,
-                    window_end=str(manifest.window["end"]),
+                    run=(str(manifest.window["end"]), ti.run_id),
                     generation=progress.generation,
                 )
                 lines = islice(self._lines(store), done, None)
@@ -151,7 +151,7 @@ class SegmentIdentifyOperator(BaseOperator):
         self, ti: Any, manifest: Manifest, receipt: Receipt, *, rejects: RejectWriter | None = None
     ) -> None:
         value = {
-            "manifest": manifest.generation,
+            "manifest": manifest.edition,
             "receipt": receipt.as_dict(),
             # What was sent before a Clear had other ids, and no receipt tells of it any more.
             "cleared": ti.max_tries > self.retries,

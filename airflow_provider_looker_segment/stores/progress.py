@@ -38,14 +38,23 @@ class Progress:
 
         :param messages: how many the shard holds.
         """
-        receipt = Receipt(messages=messages)
-        record = None if self._store is None else self._store.get(_KEY)
-        if isinstance(record, dict) and record.get("generation") == self.generation:
-            receipt = Receipt.from_dict(record["receipt"])
+        receipt = self._recorded()
+        if receipt is None or receipt.messages != messages or not receipt.is_possible:
+            # Whatever wrote it: beginning anew under the same ids does no harm.
+            receipt = Receipt(messages=messages)
         if self._is_retry:
             # A killed try could not say what was on its way; without a store, nor what arrived.
             self._maybe_sent = messages if self._store is None else _done(receipt) + self._under_way
         return receipt
+
+    def _recorded(self) -> Receipt | None:
+        record = None if self._store is None else self._store.get(_KEY)
+        if not isinstance(record, dict) or record.get("generation") != self.generation:
+            return None
+        try:
+            return Receipt.from_dict(record["receipt"])
+        except (AttributeError, KeyError, TypeError, ValueError):
+            return None
 
     def record(self, receipt: Receipt) -> None:
         """Note that the fate of further messages is decided."""

@@ -26,6 +26,7 @@ def begun(**more: Any) -> Manifest:
         "window_source": "data interval",
         "sync_id": "dag/42",
         "generation": 3,
+        "edition": "3.1",
         "seal": "abc",
         "dry_run": False,
         "version": "1.0.0",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,18 +12,18 @@ from hypothesis import strategies as st
 
 from airflow_provider_looker_segment.core.message_id import MessageIds
 
-RUN = {
+RUN: dict[str, Any] = {
     "write_key_fingerprint": "f1",
     "sync_id": "dag/42",
-    "window_end": "2019-06-01T00:00:00+00:00",
-    "generation": "0.0",
+    "run": ("2019-06-01T00:00:00+00:00", "scheduled__2019-06-01"),
+    "generation": "3.1.3",
 }
 BODY = '{"userId": "1", "traits": {}}'
 
 
 def test_pinned() -> None:
     """The same run and message have the same id in every version: Segment remembers ids."""
-    assert MessageIds(**RUN).of(BODY) == "de1565268aa1ddbf603ae86d1946cc5a"
+    assert MessageIds(**RUN).of(BODY) == "8d210f0319a89fbb9140be251cffbb4e"
 
 
 @given(body=st.text().map(json.dumps))
@@ -35,10 +36,19 @@ def test_same_in_same_out(body: str) -> None:
     assert re.fullmatch("[0-9a-f]{32}", first)
 
 
-@pytest.mark.parametrize("part", RUN)
-def test_any_part_counts(part: str) -> None:
-    """Another workspace, Look, window or generation has other ids."""
-    assert MessageIds(**{**RUN, part: RUN[part] + "0"}).of(BODY) != MessageIds(**RUN).of(BODY)
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"write_key_fingerprint": "f2"},
+        {"sync_id": "dag/43"},
+        {"run": ("2019-06-02T00:00:00+00:00", "scheduled__2019-06-01")},
+        {"run": ("2019-06-01T00:00:00+00:00", "manual__2019-06-01")},
+        {"generation": "3.2.3"},
+    ],
+)
+def test_any_part_counts(change: dict[str, Any]) -> None:
+    """Another workspace, Look, window, DAG run or generation has other ids."""
+    assert MessageIds(**{**RUN, **change}).of(BODY) != MessageIds(**RUN).of(BODY)
 
 
 @given(one=st.text(), other=st.text())
