@@ -25,6 +25,7 @@ from airflow_provider_looker_segment.core.message_id import MessageIds
 from airflow_provider_looker_segment.core.pacing import Pace
 from airflow_provider_looker_segment.core.prepare import complete
 from airflow_provider_looker_segment.core.receipts import Receipt
+from airflow_provider_looker_segment.exceptions import PermanentError
 from airflow_provider_looker_segment.hooks.segment import Answer, SegmentHook, exhausted, stopped
 
 PATIENCE_S = 300.0
@@ -34,6 +35,12 @@ _ENVELOPE_BYTES = 500
 """What the client adds to a batch: the write key, the time it was sent, and their names."""
 
 _LONGEST_BACKOFF_S = 60.0
+_REFUSALS_WITHOUT_SUCCESS = 10
+"""Messages refused one after the other, before any was accepted, that tell it is not they."""
+
+_REFUSALS_IN_A_ROW = 50
+"""The same where some were accepted before: bad rows may well stand together."""
+
 _SHORTEST_WAIT_S = 1.0
 
 
@@ -103,6 +110,8 @@ class Delivery:
         self._hook = hook
         self._pace = pace
         self._on_progress = on_progress
+        self._refused_in_a_row = 0
+        self._last_refusal: Answer | None = None
 
     def run(self, found: Iterable[Message]) -> Receipt:
         """Deliver messages that no earlier try has delivered.
@@ -115,6 +124,9 @@ class Delivery:
         try:
             for batch in batches(found, max_messages=self._pace.max_messages):
                 self._deliver(batch)
+            if self._last_refusal and self.receipt.refused > 1 and not self.receipt.accepted:
+                # Different messages and not one accepted: it is not the messages.
+                raise stopped(self._last_refusal, self._hook.settings)
         finally:
             self.receipt.seconds = before_s + time.monotonic() - started
         return self.receipt
@@ -127,6 +139,7 @@ class Delivery:
                 part = parts.pop(0)
                 if answer.kind == "accepted":
                     self.receipt.accepted += len(part.messages)
+                    self._refused_in_a_row = 0
                     self._on_progress(self.receipt)
                 elif len(part.messages) > 1:
                     # Somewhere in it is the message at fault; the others must not suffer for it.
@@ -142,19 +155,27 @@ class Delivery:
         self.receipt.refuse(message.row_number)
         self._on_refused(message)
         self._on_progress(self.receipt)
-        if self.receipt.refused > 1 and not self.receipt.accepted:
-            # Two different messages and not one accepted: it is not the messages.
+        self._last_refusal = answer
+        self._refused_in_a_row += 1
+        most = _REFUSALS_IN_A_ROW if self.receipt.accepted else _REFUSALS_WITHOUT_SUCCESS
+        if self._refused_in_a_row >= most:
+            # Each of them costs requests, and the rest would only cost more.
             raise stopped(answer, self._hook.settings)
 
     def _post(self, part: _Part) -> Answer:
         """Post a part of a batch until its fate is known, waiting as told."""
-        waited_s = 0.0
+        give_up_at: float | None = None
         bodies = [message.body for message in part.messages]
         for attempt in itertools.count():
             time.sleep(self._pace.wait_s(len(bodies), now=time.monotonic()))
             earlier, part.maybe_accepted = part.maybe_accepted, True
             sent_at = time.monotonic()
-            answer = self._hook.post(bodies)
+            try:
+                answer = self._hook.post(bodies)
+            except PermanentError:
+                # Raised before anything leaves, where there is no token to send it with.
+                part.maybe_accepted = earlier
+                raise
             self._pace.answered(sent_at=sent_at, now=time.monotonic())
             part.maybe_accepted = earlier or answer.maybe_accepted
             self.receipt.requests += 1
@@ -164,9 +185,11 @@ class Delivery:
             if answer.kind == "stop":
                 raise stopped(answer, self._hook.settings)
             delay_s = _delay_s(answer, attempt)
-            if waited_s + delay_s > PATIENCE_S:
+            # Answers that take their time count too, not only the pauses between them.
+            now = time.monotonic()
+            give_up_at = sent_at + PATIENCE_S if give_up_at is None else give_up_at
+            if now + delay_s > give_up_at:
                 raise exhausted(answer, self._hook.settings)
-            waited_s += delay_s
             time.sleep(delay_s)
         raise AssertionError  # pragma: no cover - the loop has no other end
 

@@ -35,6 +35,7 @@ from airflow_provider_looker_segment.hooks.looker_session import RememberingSess
 from airflow_provider_looker_segment.hooks.refusal import (
     PATIENCE_S,
     Refusal,
+    in_time,
     network_trouble,
     said,
     unfinished,
@@ -294,16 +295,17 @@ class LookerHook(BaseHook):
         raise refusal
 
     def _patiently(self, where: str, call: Callable[[], Result]) -> Result:
-        """Repeat a call that may succeed later, for a bounded time.
+        """Repeat a call that may succeed later, for a bounded time, its slow answers included.
 
         :raises PermanentError: when Looker refuses it for good.
         :raises TransientError: when it goes on failing.
         """
-        waited_s = 0.0
+        give_up_at = time.monotonic() + self.patience_s
+        longest_s = _CONNECT_TIMEOUT_S + self.settings.timeout_s
         signed_in_again = False
         for attempt in itertools.count():
             try:
-                result = call()
+                result = in_time(longest_s, call)
                 if isinstance(result, requests.Response) and result.status_code != 200:
                     refusal = Refusal(result.status_code, result, said(result))
                     result.close()
@@ -316,9 +318,8 @@ class LookerHook(BaseHook):
                 if not refusal.may_pass:
                     refusal.raise_permanent(where, self.settings)
                 delay_s = refusal.delay_s(attempt)
-                if waited_s + delay_s > self.patience_s:
+                if time.monotonic() + delay_s > give_up_at:
                     refusal.raise_transient(where, self.settings)
-                waited_s += delay_s
                 self.log.info("%s: Looker cannot answer now; waiting %.0f s.", where, delay_s)
                 time.sleep(delay_s)
             else:

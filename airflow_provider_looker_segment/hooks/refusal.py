@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 import random
 import re
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 import requests
@@ -18,6 +20,9 @@ from airflow_provider_looker_segment.connections import LookerSettings
 from airflow_provider_looker_segment.core.retry_after import retry_after_s
 from airflow_provider_looker_segment.core.wording import without_values
 from airflow_provider_looker_segment.exceptions import PermanentError, TransientError
+from airflow_provider_looker_segment.hooks.deadline import DeadlineError, within
+
+Result = TypeVar("Result")
 
 PATIENCE_S = 120.0
 """Seconds that a request is repeated for while Looker cannot answer, unless said otherwise."""
@@ -29,6 +34,10 @@ _TROUBLES = {
 }
 _MAX_SAID_BYTES = 65_536
 _LONGEST_BACKOFF_S = 30.0
+_SHORTEST_WAIT_S = 1.0
+_WORDS_S = 10.0
+"""Seconds for the words of an error; its status says enough without them."""
+
 _NOT_YET = 202
 _TRANSIENT_STATUSES = frozenset({_NOT_YET, 408, 425, 429, 500, 502, 503, 504})
 
@@ -72,7 +81,8 @@ class Refusal(Exception):  # noqa: N818 - internal: it becomes one of this packa
         :param attempt: how often it was refused before, from 0.
         """
         if self.retry_after_s is not None:
-            return self.retry_after_s
+            # "Now", or a moment that has passed, would be an endless loop without a pause.
+            return max(self.retry_after_s, _SHORTEST_WAIT_S)
         return min(2.0**attempt, _LONGEST_BACKOFF_S) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
 
     def raise_permanent(self, where: str, settings: LookerSettings) -> NoReturn:
@@ -127,10 +137,21 @@ class Refusal(Exception):  # noqa: N818 - internal: it becomes one of this packa
         ) from self
 
 
+def in_time(longest_s: float, call: Callable[[], Result]) -> Result:
+    """Make a call to Looker; one that takes too long has no answer.
+
+    :raises Refusal: then, and whenever the call raises it.
+    """
+    try:
+        return within(longest_s, call)
+    except DeadlineError:
+        raise Refusal(None, None, f"it took more than {longest_s:.0f} s") from None
+
+
 def said(response: requests.Response) -> str:
     """Return what an error answer says, without values, from at most 64 KB of it."""
     try:
-        raw = response.raw.read(_MAX_SAID_BYTES, decode_content=True)
+        raw = _words(response)
     except Exception:  # noqa: BLE001 - urllib3 raises many kinds; the status says enough
         return "no readable answer"
     return words(raw)
@@ -153,6 +174,17 @@ def words(body: bytes) -> str:
             field = f"{detail['field']}: " if detail.get("field") else ""
             found.append(f"{field}{detail['message']}")
     return without_values("; ".join(entry.removesuffix(".") for entry in found))
+
+
+def _words(response: requests.Response) -> bytes:
+    give_up_at = time.monotonic() + _WORDS_S
+    raw = b""
+    while len(raw) < _MAX_SAID_BYTES and time.monotonic() < give_up_at:
+        piece = response.raw.read1(_MAX_SAID_BYTES - len(raw), decode_content=True)
+        if not piece:
+            break
+        raw += piece
+    return raw
 
 
 def is_missing(error: Exception) -> bool:

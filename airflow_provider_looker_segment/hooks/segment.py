@@ -21,15 +21,19 @@ from requests.adapters import HTTPAdapter
 from airflow_provider_looker_segment.connections import SegmentSettings
 from airflow_provider_looker_segment.core.retry_after import retry_after_s
 from airflow_provider_looker_segment.exceptions import PermanentError, TransientError
+from airflow_provider_looker_segment.hooks.deadline import DeadlineError, within
 from airflow_provider_looker_segment.hooks.segment_check import looked_up
 from airflow_provider_looker_segment.hooks.segment_oauth import SegmentToken
-from airflow_provider_looker_segment.hooks.tls import FixedTrust
+from airflow_provider_looker_segment.hooks.tls import FixedTrust, unchanged
 
 Kind = Literal["accepted", "bad_content", "too_large", "wait", "stop"]
 
+_CONTENT_STATUSES: dict[int, Kind] = {400: "bad_content", 413: "too_large"}
 _WAIT_STATUSES = frozenset({408, 410, 429, 460})
 _TOKEN_STATUSES = frozenset({401, 403, 511})
 _STOP_STATUSES = frozenset({501, 505, 511})
+_TIMEOUTS_OF_A_REQUEST = 4
+"""Connecting, sending, the answer's head and its body may each take the connection's timeout."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,8 @@ class SegmentHook(BaseHook):
         # A followed redirect would carry both to another host, or turn the POST into a GET.
         session = request._session  # noqa: SLF001 - the client offers no setting for either
         session.max_redirects = 0
+        # Else a netrc file of the worker would take the place of the write key.
+        session.auth = unchanged
         bundle = self.settings.ca_bundle
         session.mount("https://", FixedTrust(verify=bundle) if bundle else HTTPAdapter())
         return request
@@ -92,8 +98,7 @@ class SegmentHook(BaseHook):
         """Send one batch and tell what Segment answered.
 
         :param batch: complete messages, at most 2,500 and 475,000 bytes with the envelope.
-        :raises PermanentError: when the OAuth server refuses a token.
-        :raises TransientError: when it cannot give one now.
+        :raises PermanentError: when the OAuth server refuses a token; nothing was sent then.
         """
         answer = self._posted(batch)
         if answer.wants_token and self._token is not None:
@@ -103,26 +108,29 @@ class SegmentHook(BaseHook):
         return answer
 
     def _posted(self, batch: Sequence[dict[str, Any]]) -> Answer:
-        settings = self.settings
+        settings, client = self.settings, self._client
         try:
-            response = self._client.post(
-                settings.write_key,
-                host=settings.host,
-                timeout=settings.timeout_s,
-                oauth_manager=self._token,
-                batch=list(batch),
+            token = self._token.held() if self._token else None
+        except TransientError as error:
+            return Answer("wait", error.but, retry_after_s=error.retry_after_s)
+        longest_s = _TIMEOUTS_OF_A_REQUEST * settings.timeout_s
+        try:
+            response = within(
+                longest_s,
+                lambda: client.post(
+                    settings.write_key,
+                    host=settings.host,
+                    timeout=settings.timeout_s,
+                    oauth_manager=token,
+                    batch=list(batch),
+                ),
             )
-        except self._client.APIError as error:
+        except DeadlineError:
+            return Answer("wait", f"it took more than {longest_s:.0f} s", maybe_accepted=True)
+        except (client.APIError, requests.TooManyRedirects) as error:
             return _refused(error.response)
-        except requests.TooManyRedirects as error:
-            return _refused(error.response)
-        except (requests.exceptions.ConnectTimeout, requests.ConnectionError) as error:
-            return Answer("wait", _network(error), maybe_accepted=not _never_connected(error))
-        except requests.RequestException as error:
-            return Answer("wait", _network(error), maybe_accepted=True)
         except OSError as error:
-            # The library raises it before it connects, where it cannot read a file it needs.
-            return Answer("stop", f"its CA bundle cannot be read ({type(error).__name__})")
+            return _unanswered(error)
         return _judged(response)
 
     def test_connection(self) -> tuple[bool, str]:
@@ -181,15 +189,22 @@ def _refused(response: requests.Response | None) -> Answer:
     status = response.status_code
     said = f"it answered {status}"
     delay_s = retry_after_s(response.headers, now=datetime.now(UTC))
-    if status == 400:
-        return Answer("bad_content", said)
-    if status == 413:
-        return Answer("too_large", said)
-    if status in _WAIT_STATUSES or (status >= 500 and status not in _STOP_STATUSES):
+    if status in _CONTENT_STATUSES:
+        return Answer(_CONTENT_STATUSES[status], said)
+    # The client takes word that an answer will follow, a status below 200, for the answer.
+    may_pass = status < 200 or (status >= 500 and status not in _STOP_STATUSES)
+    if may_pass or status in _WAIT_STATUSES:
         return Answer("wait", said, retry_after_s=delay_s, maybe_accepted=status != 429)
     if 300 <= status < 400:
         return Answer("stop", f"{said}, a redirect to another address")
     return Answer("stop", said, wants_token=status in _TOKEN_STATUSES)
+
+
+def _unanswered(error: OSError) -> Answer:
+    if not isinstance(error, requests.RequestException):
+        # The library raises it before it connects, where it cannot read a file it needs.
+        return Answer("stop", f"its CA bundle cannot be read ({type(error).__name__})")
+    return Answer("wait", _network(error), maybe_accepted=not _never_connected(error))
 
 
 def _never_connected(error: requests.RequestException) -> bool:

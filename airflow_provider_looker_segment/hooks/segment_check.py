@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import requests
 
 from airflow_provider_looker_segment.connections import SegmentSettings
+from airflow_provider_looker_segment.hooks.tls import unchanged
 
 _CDN = "https://cdn.segment.com"
 _UNPROVED = (
@@ -40,6 +41,7 @@ def _found(settings: SegmentSettings) -> str:
         with _key_unlogged(settings.write_key):
             found = requests.get(
                 f"{url}/v1/projects/{settings.write_key}/settings",
+                auth=unchanged,
                 timeout=settings.timeout_s,
                 verify=settings.ca_bundle or True,
                 allow_redirects=False,

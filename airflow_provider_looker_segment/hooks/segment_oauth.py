@@ -17,6 +17,7 @@ import requests
 from airflow_provider_looker_segment.connections import SegmentSettings
 from airflow_provider_looker_segment.core.retry_after import retry_after_s
 from airflow_provider_looker_segment.exceptions import PermanentError, TransientError
+from airflow_provider_looker_segment.hooks.tls import unchanged
 
 _SCOPE = "tracking_api:write"
 _ASSERTION_S = 55
@@ -27,7 +28,7 @@ _SPARE_S = 30.0
 
 
 class SegmentToken:
-    """One token, in the shape that Segment's client asks for it.
+    """One token, renewed when it is about to end.
 
     :param settings: of a connection that has ``oauth``.
     """
@@ -36,6 +37,14 @@ class SegmentToken:
         self._settings = settings
         self._token = ""
         self._good_until = 0.0
+
+    def held(self) -> HeldToken:
+        """Return a token for one request, there before anything of the request leaves.
+
+        :raises PermanentError: as :meth:`get_token`.
+        :raises TransientError: as :meth:`get_token`.
+        """
+        return HeldToken(self, self.get_token())
 
     def get_token(self) -> str:
         """Return a token that is good for some seconds at least.
@@ -67,6 +76,7 @@ class SegmentToken:
                     "client_assertion": self._assertion(),
                     "scope": _SCOPE,
                 },
+                auth=unchanged,
                 timeout=self._settings.timeout_s,
                 verify=self._settings.ca_bundle or True,
                 allow_redirects=False,
@@ -135,6 +145,25 @@ class SegmentToken:
     def _where(self) -> str:
         oauth = self._settings.oauth
         return f"Segment's OAuth server ({oauth.server if oauth else ''}):"
+
+
+class HeldToken:
+    """A token as Segment's client asks for it in one request; asking again asks nobody.
+
+    :param of: what forgets it when Segment does not want it.
+    """
+
+    def __init__(self, of: SegmentToken, token: str) -> None:
+        self._of = of
+        self._token = token
+
+    def get_token(self) -> str:
+        """Return it."""
+        return self._token
+
+    def clear_token(self) -> None:
+        """Forget it."""
+        self._of.clear_token()
 
 
 def _json(answer: requests.Response) -> dict[str, Any]:

@@ -1,7 +1,8 @@
-"""Whose certificates are trusted: what the connection says, and not the worker's environment.
+"""What the connection says and the worker's environment does not: certificates and credentials.
 
 ``requests`` lets ``REQUESTS_CA_BUNDLE`` overrule a session's own setting, also where the session
-was told to trust one bundle only, or not to verify at all.
+was told to trust one bundle only, or not to verify at all, and it lets a netrc file overrule
+credentials that stand in a header.
 """
 
 from __future__ import annotations
@@ -27,3 +28,8 @@ class FixedTrust(HTTPAdapter):
     ) -> requests.Response:
         """Send a request, whatever its caller or the environment say about certificates."""
         return super().send(request, *args, **{**kwargs, "verify": self._verify})
+
+
+def unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Authorise a request by what it holds already: the ``auth`` that keeps netrc files out."""
+    return request
