@@ -519,11 +519,11 @@ def test_a_session_outlives_a_result_that_nobody_reads(hook: LookerHook, sandbox
                 "message": "Validation Failed.",
                 "documentation_url": "",
                 "errors": [
-                    {"field": "fields", "message": "is odd.", "documentation_url": ""},
+                    {"field": "fields", "message": "is invalid.", "documentation_url": ""},
                     {"documentation_url": ""},
                 ],
             },
-            "422: Validation Failed; fields: is odd. Mend",
+            "422: Validation Failed; fields: is invalid. Mend",
         ),
         (200, "<html>Sign in</html>", "html|HTML|host"),
     ],
