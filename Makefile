@@ -27,7 +27,7 @@ export AIRFLOW_HOME := $(CURDIR)/.venv/airflow-home
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport CONDA_PREFIX PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
-.PHONY: help demo ui sandbox test test-all fuzz bench scale lint types docs wheel constraints clean
+.PHONY: help demo ui sandbox test test-all e2e fuzz bench scale lint types docs wheel constraints clean
 .DEFAULT_GOAL := help
 
 help: ## print this list
@@ -50,6 +50,9 @@ test: $(READY) ## run the test-suite without its slow part
 
 test-all: $(READY) ## run the whole test-suite
 	$(PY) -m pytest -n 2 --dist loadfile $(ARGS)
+
+e2e: $(READY) ## let a headless Chromium do what a person does in the browser, and take pictures
+	@sh .ci/e2e $(ENVIRONMENT) $(CONSTRAINTS) $(ARGS)
 
 fuzz: $(READY) ## fuzz the parser of Looker's results for a minute
 	$(PY) -m tests.fuzz_rows $(ARGS)

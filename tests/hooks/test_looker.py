@@ -172,6 +172,22 @@ def test_the_connection_test_says_who_signed_in(hook: LookerHook, sandbox: Any) 
     assert 1 == len(asked(sandbox, "DELETE", "/logout"))
 
 
+def test_the_connection_test_names_a_wrong_secret(
+    sandbox: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looker answers 404 to wrong credentials, which would send people looking for an id."""
+    said = json.loads(sandbox.connections()["AIRFLOW_CONN_LOOKER_DEFAULT"])
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_LOOKER_DEFAULT", json.dumps({**said, "password": "another-secret"})
+    )
+
+    ok, message = LookerHook().test_connection()
+
+    assert not ok
+    assert "should accept the client id and the client secret" in message
+    assert "another-secret" not in message
+
+
 def test_the_connection_test_needs_a_look_to_run(hook: LookerHook, sandbox: Any) -> None:
     """A user who sees no Look can send none, whatever the sign-in says."""
     sandbox.looker_faults.add(
