@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse
 
 # The SDK looks up documents at two other hosts over the internet; at this one it never does.
 DOCUMENTATION_URL: Final = "https://docs.cloud.google.com/looker/docs/r/err/4.0"
-_WORD: Final = re.compile(r"\s*([\w*]+|[(),])")
+_WORD: Final = re.compile(r"\s*([^\s(),]+|[(),])")
 
 
 class LookerJson(JSONResponse):

@@ -133,6 +133,7 @@ class TestLooks:
             "query": {"model": "shop", "vis_config": {"show_view_names": False}},
         }
         assert api.get("/looks", fields="id").json()[0] == {"id": "1"}
+        assert api.get("/looks/1", fields="id,query.model").json() == {"id": "1"}
         expect_error(api.get("/looks", fields="id,query(id"), 400)
 
     def test_deleted_and_unknown_looks(self, api: Api) -> None:
