@@ -30,6 +30,7 @@ from airflow_provider_looker_segment.sandbox.results import CONTENT_TYPES, Optio
 
 _LISTS: Final = ("fields", "pivots", "fill_fields", "sorts", "subtotals")
 _OBJECTS: Final = ("filters", "vis_config", "filter_config")
+_EXPRESSION: Final = str | int | float | None
 _TEXTS: Final = ("model", "view", "filter_expression", "dynamic_fields", "query_timezone")
 
 
@@ -119,6 +120,16 @@ def save_checked(state: LookerState, body: Any) -> dict[str, Any]:
             for key in keys
             if body.get(key) is not None and not isinstance(body[key], kind)
         ]
+    problems += [
+        (key, "invalid", f"{key} must be a list of text")
+        for key in _LISTS
+        if isinstance(body.get(key), list)
+        and not all(isinstance(entry, str) for entry in body[key])
+    ]
+    if not all(isinstance(value, _EXPRESSION) for value in _members(body, "filters")):
+        problems.append(("filters", "invalid", "filters must be expressions"))
+    if not all(map(_is_filter, _members(body, "filter_config"))):
+        problems.append(("filter_config", "invalid", "filter_config must be lists of filters"))
     written = dict(body)
     for key in ("limit", "column_limit"):
         text = "" if body.get(key) is None else str(body[key])
@@ -134,6 +145,25 @@ def save_checked(state: LookerState, body: Any) -> dict[str, Any]:
     if client_id and state.client_ids.get(client_id) != query["id"]:
         raise invalid(("client_id", "already_exists", "client_id has been taken"))
     return query
+
+
+def _members(body: Mapping[str, Any], key: str) -> list[Any]:
+    return list(body[key].values()) if isinstance(body.get(key), dict) else []
+
+
+def _is_filter(entries: Any) -> bool:
+    """Tell whether a field's part of ``filter_config`` has the shape that Looker's own pages give.
+
+    It is a list of ``{"type": "advanced", "values": [{"constant": "30 days"}, {}]}``.
+    """
+    return isinstance(entries, list) and all(
+        isinstance(entry, dict)
+        and isinstance(entry.get("type"), str)
+        and isinstance(values := entry.get("values"), list)
+        and all(isinstance(value, dict) for value in values)
+        and (entry["type"] != "advanced" or (bool(values) and "constant" in values[0]))
+        for entry in entries
+    )
 
 
 def run(

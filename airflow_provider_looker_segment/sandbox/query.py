@@ -180,7 +180,10 @@ def effective_filters(explore: Explore, query: Mapping[str, Any]) -> dict[str, s
 
     Where a query carries ``filter_config``, Looker prefers it over ``filters``.
     """
-    filters = {str(name): str(value or "") for name, value in (query.get("filters") or {}).items()}
+    filters = {
+        str(name): "" if value is None else str(value)
+        for name, value in (query.get("filters") or {}).items()
+    }
     for name, entries in (query.get("filter_config") or {}).items():
         if len(entries) == 1 and entries[0].get("type") == "advanced":
             filters[name] = str(entries[0]["values"][0]["constant"])

@@ -15,6 +15,7 @@ from airflow_provider_looker_segment.sandbox.dynamic_fields import Calculation
 from airflow_provider_looker_segment.sandbox.field_sql import FieldSql
 from airflow_provider_looker_segment.sandbox.model import Field
 
+_LARGEST: Final = 2**63 - 1
 _FILL_STEPS: Final = {
     "date": "date(day, '+1 day')",
     "week": "date(day, '+7 days')",
@@ -137,5 +138,5 @@ def ordered(query: Mapping[str, Any], columns: Mapping[str, str]) -> str:
 
 
 def limited(limit: int) -> str:
-    """Return LIMIT; a negative number is no limit."""
-    return f" LIMIT {limit}" if limit >= 0 else ""
+    """Return LIMIT; a negative number is no limit, and SQLite's own integers end at 64 bits."""
+    return f" LIMIT {min(limit, _LARGEST)}" if limit >= 0 else ""

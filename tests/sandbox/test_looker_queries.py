@@ -107,6 +107,18 @@ class TestQueries:
             ({**EVERYBODY, "fields": "people.id"}, ["fields"]),
             ({**EVERYBODY, "filters": ["x"], "limit": "many"}, ["filters", "limit"]),
             ({**EVERYBODY, "client_id": "short"}, ["client_id"]),
+            ({**EVERYBODY, "pivots": {"a": 1}}, ["pivots"]),
+            ({**EVERYBODY, "pivots": [["a"]]}, ["pivots"]),
+            ({**EVERYBODY, "fields": [1]}, ["fields"]),
+            ({**EVERYBODY, "filters": {"people.id": ["x"]}}, ["filters"]),
+            *(
+                ({**EVERYBODY, "filter_config": {"people.id": entries}}, ["filter_config"])
+                for entries in (
+                    *(None, {"a": 1}, [{}], ["x"], [{"type": "advanced"}]),
+                    [{"type": "advanced", "values": []}],
+                    [{"type": "advanced", "values": [{}]}],
+                )
+            ),
             ([], ["body"]),
         ],
     )
@@ -116,6 +128,19 @@ class TestQueries:
             errors = expect_error(api.send("POST", path, json=body), 422)["errors"]
             assert fields == [error["field"] for error in errors]
             assert all(error["code"] and error["documentation_url"] for error in errors)
+
+    def test_numbers_and_switches_filter(self, api: Api) -> None:
+        """JSON's own 0 is an expression like any other, null is none."""
+        query = {**EVERYBODY, "fields": ["people.id", "orders.count"], "sorts": ["people.id"]}
+
+        rows = api.run("json", {**query, "filters": {"orders.count": 0, "people.city": None}})
+
+        assert ["123456789012345678901"] == [row["people.id"] for row in rows]
+
+    def test_a_limit_may_be_larger_than_any_table(self, api: Api) -> None:
+        """It is no limit at all, however many digits it has."""
+        assert 4 == len(api.run("json", {**EVERYBODY, "limit": "9" * 30}))
+        assert 4 == len(api.run("json", EVERYBODY, limit="9" * 30))
 
     def test_other_content_types_are_refused(self, api: Api) -> None:
         """A query that says it is a form is not read as JSON."""
