@@ -9,25 +9,32 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 import sqlite3
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from airflow_provider_looker_segment.exceptions import PermanentError
-from airflow_provider_looker_segment.sandbox.looks_yaml import Column, Table
+from airflow_provider_looker_segment.sandbox.looks_yaml import Column, Table, quoted
 
 _INT64 = 2**63
+_WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,14})\.0")
 _AFFINITY = {"text": "TEXT", "integer": "", "number": "", "date": "TEXT", "datetime": "TEXT"}
 
 
-def load_table(connection: sqlite3.Connection, folder: Path, table: Table) -> None:
+def load_table(
+    connection: sqlite3.Connection, folder: Path, table: Table, *, timezone: str
+) -> None:
     """Create one table and fill it from its files, one below the other.
 
     :param folder: where the files are.
+    :param timezone: IANA name, of the points in time once they are stored.
     :raises PermanentError: when a file is missing or unreadable, or does not fit its declaration.
     """
-    header: list[str] = []
+    found: list[Path] = []
     for file in table.files:
         paths = sorted(folder.glob(file)) if any(c in file for c in "*?[") else [folder / file]
         if not paths or not all(path.is_file() for path in paths):
@@ -37,8 +44,40 @@ def load_table(connection: sqlite3.Connection, folder: Path, table: Table) -> No
                 but=f"there is no `{file}` in {folder}",
                 do="Correct the name; patterns like `sales_*.csv` are allowed.",
             )
-        for path in paths:
-            header = _load_file(connection, path, table, header)
+        found += paths
+    whole = {name: Column("integer") for name in _whole_numbers(found, table)}
+    table = replace(table, columns={**(table.columns or {}), **whole})
+    header: list[str] = []
+    for path in found:
+        header = _load_file(connection, path, table, header, ZoneInfo(timezone))
+
+
+def _whole_numbers(paths: list[Path], table: Table) -> list[str]:
+    """Find the columns without a type whose every value is a whole number that ends in ``.0``.
+
+    That is how programs write a column of whole numbers in which some are missing; text would
+    make an id of each that nobody has.
+    """
+    open_: dict[str, bool] = {}
+    for path in paths:
+        with path.open(encoding=table.encoding, newline="") as stream:
+            rows = csv.reader(stream, delimiter=table.delimiter)
+            try:
+                names = [name.strip() for name in next(rows, [])]
+                if not open_:
+                    open_ = {name: False for name in names if name not in (table.columns or {})}
+                for row in rows:
+                    for name, text in zip(names, row, strict=False):
+                        if name not in open_ or not text.strip():
+                            continue
+                        open_[name] = True
+                        if not _WHOLE.fullmatch(text.strip()):
+                            del open_[name]
+                    if not open_:
+                        return []
+            except (UnicodeDecodeError, csv.Error):
+                return []
+    return [name for name, has_values in open_.items() if has_values]
 
 
 def parse_number(text: str) -> float | int | None:
@@ -60,7 +99,7 @@ def parse_number(text: str) -> float | int | None:
 
 
 def _load_file(
-    connection: sqlite3.Connection, path: Path, table: Table, header: list[str]
+    connection: sqlite3.Connection, path: Path, table: Table, header: list[str], zone: ZoneInfo
 ) -> list[str]:
     with path.open(encoding=table.encoding, newline="") as stream:
         rows = csv.reader(stream, delimiter=table.delimiter)
@@ -77,7 +116,8 @@ def _load_file(
                 )
             marks = ",".join("?" * len(names))
             connection.executemany(
-                f'INSERT INTO "{table.name}" VALUES ({marks})', _values(rows, path, table, names)
+                f'INSERT INTO "{table.name}" VALUES ({marks})',
+                _values(rows, path, table, names, zone),
             )
         except (UnicodeDecodeError, csv.Error) as error:
             raise PermanentError(
@@ -101,15 +141,15 @@ def _create(connection: sqlite3.Connection, path: Path, table: Table, names: lis
             do=f"The columns are {', '.join(names)}.",
         )
     types = {name: (table.columns or {}).get(name, Column()).type for name in names}
-    columns = ", ".join(f'"{name}" {_AFFINITY[types[name]]}' for name in names)
+    columns = ", ".join(f"{quoted(name)} {_AFFINITY[types[name]]}" for name in names)
     connection.execute(f'CREATE TABLE "{table.name}" ({columns})')
 
 
 def _values(
-    rows: Iterator[list[str]], path: Path, table: Table, names: list[str]
+    rows: Iterator[list[str]], path: Path, table: Table, names: list[str], zone: ZoneInfo
 ) -> Iterator[list[object]]:
     columns = [(table.columns or {}).get(name, Column()) for name in names]
-    readers = [_reader(column) for column in columns]
+    readers = [_reader(column, zone) for column in columns]
     for line, row in enumerate(rows, start=2):
         if not row:
             continue
@@ -134,20 +174,18 @@ def _values(
         yield values
 
 
-def _reader(column: Column) -> Callable[[str], object]:
+def _reader(column: Column, zone: ZoneInfo) -> Callable[[str], object]:
     if column.type in ("date", "datetime"):
         pattern = "%Y-%m-%d" if column.type == "date" else "%Y-%m-%d %H:%M:%S"
-        return lambda text: _moment(text.strip(), column.format).strftime(pattern)
+        return lambda text: _moment(text.strip(), column.format, zone).strftime(pattern)
     if column.type in ("integer", "number"):
         return lambda text: _number(text, whole=column.type == "integer")
     return lambda text: text
 
 
-def _moment(text: str, pattern: str) -> datetime:
+def _moment(text: str, pattern: str, zone: ZoneInfo) -> datetime:
     moment = datetime.strptime(text, pattern) if pattern else datetime.fromisoformat(text)  # noqa: DTZ007
-    if moment.tzinfo is not None:
-        raise ValueError
-    return moment
+    return moment if moment.tzinfo is None else moment.astimezone(zone)
 
 
 def _number(text: str, *, whole: bool) -> float | int | str:

@@ -75,7 +75,8 @@ class Dataset:
         def fill(connection: sqlite3.Connection) -> None:
             for table in tables.values():
                 if table.files:
-                    load_table(connection, folder, table)
+                    zone = declaration.model.database_timezone
+                    load_table(connection, folder, table, timezone=zone)
 
         return cls(declaration, fill, today=today)
 

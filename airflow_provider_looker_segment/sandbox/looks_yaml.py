@@ -133,6 +133,15 @@ def read_looks_yaml(text: str) -> Declaration:
     return Declaration(model=model, tables=tables, today=_today(document.get("today")))
 
 
+def quoted(column: str) -> str:
+    """Return a column's name as SQL has it.
+
+    >>> print(quoted('12" record'))
+    "12"" record"
+    """
+    return '"' + column.replace('"', '""') + '"'
+
+
 def title(name: str) -> str:
     """Return a name as Looker shows it when nobody gave a label.
 
@@ -152,13 +161,15 @@ def _table(name: str, spec: Any) -> Table:
         str(column): _column(options, f"{where}, column `{column}`")
         for column, options in (spec.get("columns") or {}).items()
     }
-    if bool(files) == bool(spec.get("sql")):
+    if files and spec.get("sql"):
         raise PermanentError(
             f"{where}:",
             should="have either `file`, `files` or `sql`",
-            but="has none of them, or several",
+            but="has several of them",
             do="Name the CSV file, or give a SELECT.",
         )
+    if not files and not spec.get("sql"):
+        files = [f"{name}.csv"]
     return Table(
         name=name,
         files=tuple(str(file) for file in files),
@@ -195,7 +206,7 @@ def _view(name: str, spec: Any, tables: Mapping[str, Table]) -> View:
             fields[entry.name] = entry
     table = str(spec.get("table", name))
     columns = tables[table].columns or {} if table in tables else {}
-    dates = {'${TABLE}."' + column + '"' for column in columns if columns[column].type == "date"}
+    dates = {"${TABLE}." + quoted(name) for name in columns if columns[name].type == "date"}
     fields = {
         key: replace(entry, convert_tz=False) if entry.sql in dates else entry
         for key, entry in fields.items()
@@ -219,7 +230,7 @@ def read_field(name: str, options: Any, category: Category, view_label: str) -> 
         timeframe, kind = ("date" if kind == "date" else "time"), "time"
     sql = str(spec.get("sql", ""))
     if not sql and not (category == "measure" and kind == "count"):
-        sql = '${TABLE}."' + str(spec.get("column", short)) + '"'
+        sql = "${TABLE}." + quoted(str(spec.get("column", short)))
     group_label = str(spec.get("group_label", ""))
     return Field(
         name=name,

@@ -67,6 +67,72 @@ def test_declared_columns_are_normalised(load: Load) -> None:
     ]
 
 
+def test_a_moment_with_an_offset_is_stored_in_the_databases_timezone(load: Load) -> None:
+    """ISO 8601 with an offset or a Z names an instant, which is stored as the others are."""
+    dataset = load(
+        "{database_timezone: Asia/Tokyo, tables: {t: {columns: {at: datetime, day: date}}}}",
+        t="at,day\n2019-06-30T23:59:00Z,2019-06-30T23:59:00Z\n"
+        "2019-06-30 20:00:00-04:00,2019-06-30\n2019-06-30 20:00:00,\n",
+    )
+
+    assert list(dataset.rows("SELECT * FROM t")) == [
+        ("2019-07-01 08:59:00", "2019-07-01"),
+        ("2019-07-01 09:00:00", "2019-06-30"),
+        ("2019-06-30 20:00:00", None),
+    ]
+
+
+def test_columns_alone_are_those_of_the_file_of_that_name(load: Load) -> None:
+    """A table that says nothing of files is the file that stands beside."""
+    dataset = load("tables: {t: {columns: {n: number}}}", t='n\n"1,200"\n')
+
+    assert list(dataset.rows("SELECT n FROM t")) == [(1200,)]
+
+
+def test_a_column_may_have_quotes_in_its_name(load: Load) -> None:
+    """What a spreadsheet calls a column is no SQL."""
+    dataset = load(
+        """
+        tables: {t: {columns: {'5" day': date}}}
+        views:
+          t:
+            dimensions: {size: '12" record', day: {column: '5" day', type: date}}
+        """,
+        t='"12"" record","5"" day"\nx,2019-07-01\n',
+    )
+    query = {"model": "sandbox", "view": "t", "fields": ["t.size", "t.day"]}
+    plan = plan_query(dataset, {**query, "query_timezone": "America/New_York"})
+
+    assert '[{"t.size":"x","t.day":"2019-07-01"}]' == "".join(stream(plan, "json", Options()))
+
+
+@pytest.mark.parametrize(
+    ("values", "stored"),
+    [
+        (["17850.0", "", "13047.0"], [17850, None, 13047]),
+        (["17850.0", "-3.0", "0.0"], [17850, -3, 0]),
+        (["17850.0", "13047"], ["17850.0", "13047"]),
+        (["17850.0", "x-1"], ["17850.0", "x-1"]),
+        (["007.0", "1.0"], ["007.0", "1.0"]),
+        (["1.50", "2.0"], ["1.50", "2.0"]),
+        (["1234567890123456789.0"], ["1234567890123456789.0"]),
+        (["17850", "13047"], ["17850", "13047"]),
+    ],
+)
+def test_a_column_of_whole_numbers_with_a_fraction_of_0_is_one_of_whole_numbers(
+    load: Load, values: list[str], stored: list[object]
+) -> None:
+    """So programs write whole numbers where some are missing; anything else stays text."""
+    text = "id,note\n" + "".join(f"{value},n\n" for value in values)
+    dataset = load(t=text)
+    declared = load("tables: {t: {columns: {id: text}}}", t=text)
+
+    assert stored == [value for (value,) in dataset.rows("SELECT id FROM t")]
+    assert [value or None for value in values] == [
+        value for (value,) in declared.rows("SELECT id FROM t")
+    ]
+
+
 def test_files_of_a_pattern_are_one_table(load: Load) -> None:
     """A table may be made of several files, in the order of their names."""
     dataset = load("tables: {t: {files: ['t_*.csv']}}", t_2="a\n2\n", t_1="a\n1\n")
@@ -91,7 +157,8 @@ def test_a_bad_value_is_named_without_being_shown(load: Load) -> None:
         ("explores: {e: {from: nowhere}}", "no view `nowhere`"),
         ("looks: [{id: 1, fields: [t.a]}]", "lacks explore"),
         ("looks: [{id: 1, explore: e, fields: [t.a]}]", "no explore `e`"),
-        ("tables: {t: {}}", "has none of them"),
+        ("tables: {t: {file: t.csv, sql: SELECT 1}}", "has several of them"),
+        ("tables: {u: {}}", "there is no `u.csv`"),
         ("tables: {t: {file: t.csv, columns: {b: integer}}}", "column `b` is missing"),
         ("tables: {t: {file: u.csv}}", "there is no `u.csv`"),
         ("views: [", "looks.yaml should be YAML"),
