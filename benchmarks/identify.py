@@ -6,8 +6,9 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from itertools import islice
+from itertools import accumulate, islice
 from pathlib import Path
+from statistics import linear_regression
 from typing import Any
 
 from benchmarks import look
@@ -140,10 +141,11 @@ def measure_throttled(shards: int) -> dict[str, Any]:
 
 
 def kept_rate(arrivals: Sequence[tuple[float, int]], shards: int) -> float:
-    """Return messages a second between the moment all shards send and the last that all do."""
+    """Return messages a second while all shards send: the slope of what has arrived by when."""
     # At both ends some shards do not send yet, or no longer.
     inner = arrivals[2 * shards : -2 * shards]
-    return sum(messages for _, messages in inner[:-1]) / (inner[-1][0] - inner[0][0])
+    arrived = list(accumulate(messages for _, messages in inner))
+    return linear_regression([moment for moment, _ in inner], arrived).slope
 
 
 def most_in_a_second(arrivals: Sequence[tuple[float, int]]) -> int:

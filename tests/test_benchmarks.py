@@ -63,3 +63,12 @@ def test_any_second_is_watched(moments: list[float], most: int) -> None:
     arrivals = [(moment, 500) for moment in moments]
 
     assert most == identify.most_in_a_second(arrivals)
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 4])
+def test_bursts_do_not_change_the_rate(at_once: int) -> None:
+    """A thousand a second is that, whether in one batch or in several at once."""
+    size = 1_000 // at_once
+    arrivals = [(float(index // at_once), size) for index in range(20 * at_once)]
+
+    assert identify.kept_rate(arrivals, 1) == pytest.approx(1_000, rel=0.005)
