@@ -161,8 +161,8 @@ def identify_ours(folder: str, per_second: str = "1e9", only: str = "") -> dict[
 
 
 def _part(shard: dict[str, Any], index: int, of: int) -> dict[str, Any]:
-    chunks = range(shard["chunks"])[index * shard["chunks"] // of :][: shard["chunks"] // of]
-    return {**shard, "of": of, "first_chunk": chunks.start, "chunks": len(chunks)}
+    first, stop = (number * shard["chunks"] // of for number in (index, index + 1))
+    return {**shard, "of": of, "first_chunk": first, "chunks": stop - first}
 
 
 def identify_client(path: str) -> dict[str, Any]:
