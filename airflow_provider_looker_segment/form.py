@@ -56,8 +56,10 @@ def trigger_form(
     return {
         "look_id": Param(
             str(look_id),
-            type="string",
+            # Whoever triggers over the API or a shell may write the number as one.
+            type=["string", "integer"],
             pattern="^[0-9]+$",
+            minimum=1,
             title="Look",
             description="The number in the Look's address in Looker.",
         ),

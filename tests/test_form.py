@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowException
 
 from airflow_provider_looker_segment.core.catalogue import load_catalogue
 from airflow_provider_looker_segment.exceptions import PermanentError
@@ -73,6 +74,21 @@ def test_defaults_are_what_the_author_wrote() -> None:
         "accept_changes": False,
         "approve": None,
     } == {name: param.resolve() for name, param in form.items()}
+
+
+@pytest.mark.parametrize("look_id", ["42", 42])
+def test_a_look_may_be_a_number(look_id: Any) -> None:
+    """As in `airflow dags trigger --conf '{"look_id": 42}'`."""
+    param = trigger_form("7")["look_id"]
+
+    assert "42" == arguments.look_id(param.resolve(look_id))
+
+
+@pytest.mark.parametrize("look_id", ["", "x", "-1", -1, 4.2, None, True])
+def test_anything_else_is_no_look(look_id: Any) -> None:
+    """The form refuses what names no Look."""
+    with pytest.raises(AirflowException, match="Failed validating"):
+        trigger_form("7")["look_id"].resolve(look_id)
 
 
 def test_an_unknown_destination_stops_the_dag_file() -> None:
