@@ -21,6 +21,7 @@ from airflow_provider_looker_segment.sandbox.looker_pages import pages_router
 from airflow_provider_looker_segment.sandbox.looker_queries import queries_router
 from airflow_provider_looker_segment.sandbox.looker_state import LookerState, TaskRules
 from airflow_provider_looker_segment.sandbox.looker_tasks import OUTCOMES, tasks_router
+from airflow_provider_looker_segment.sandbox.looker_users import users_router
 from airflow_provider_looker_segment.sandbox.looker_wire import (
     DOCUMENTATION_URL,
     LookerJson,
@@ -55,6 +56,7 @@ def create_looker_app(
     guarded = APIRouter(prefix="/api/4.0", dependencies=[Depends(guard(state))])
     for router in (content_router, queries_router, tasks_router, _session_router):
         guarded.include_router(router(state))
+    guarded.include_router(users_router())
     app.include_router(_open_router(state))
     app.include_router(pages_router(state))
     app.include_router(auth_router(state))
@@ -110,27 +112,6 @@ def _session_router(_state: LookerState) -> APIRouter:
         user_id = request.state.user_id
         sudo = None if user_id == "1" else user_id
         return LookerJson({"can": {}, "workspace_id": "production", "sudo_user_id": sudo})
-
-    @router.get("/user")
-    def user(request: Request) -> Response:
-        user_id = request.state.user_id
-        return LookerJson(
-            {
-                "can": {},
-                "id": user_id,
-                "display_name": "Sandbox User" if user_id == "1" else f"User {user_id}",
-                "first_name": "Sandbox",
-                "last_name": "User",
-                "email": f"user-{user_id}@example.com",
-                "is_disabled": False,
-                "is_service_account": False,
-                "locale": "en",
-                "role_ids": ["2"],
-                "group_ids": ["1"],
-                "personal_folder_id": None,
-                "url": f"/api/4.0/users/{user_id}",
-            }
-        )
 
     return router
 

@@ -57,7 +57,7 @@ def content_router(state: LookerState) -> APIRouter:
         parameters = request.query_params
         found = [look_json(state, look) for look in model.looks.values()]
         found = [look for look in found if _matches(look, parameters)]
-        found = _page(_sort(found, parameters.get("sorts", "")), parameters)
+        found = page_of(sort_by(found, parameters.get("sorts", "")), parameters)
         return LookerJson(select(found, parameters.get("fields")))
 
     @router.get("/looks/{look_id}")
@@ -124,13 +124,13 @@ def _matches(look: Mapping[str, Any], parameters: Mapping[str, str]) -> bool:
     """Whether a Look fits a search: every criterion, or any with ``filter_or``."""
     if look["deleted"] != flag(parameters, "deleted"):
         return False
-    tests = [_like(look[name], parameters[name]) for name in _SEARCHABLE if parameters.get(name)]
+    tests = [like(look[name], parameters[name]) for name in _SEARCHABLE if parameters.get(name)]
     if not tests:
         return True
     return any(tests) if flag(parameters, "filter_or") else all(tests)
 
 
-def _like(value: object, pattern: str) -> bool:
+def like(value: object, pattern: str) -> bool:
     """Compare as SQL's LIKE does, whatever the case."""
     if pattern.upper() in ("NULL", "NOT NULL"):
         return (value is None) == (pattern.upper() == "NULL")
@@ -140,20 +140,28 @@ def _like(value: object, pattern: str) -> bool:
     return re.fullmatch(expression, text, re.IGNORECASE | re.DOTALL) is not None
 
 
-def _sort(found: list[dict[str, Any]], sorts: str) -> list[dict[str, Any]]:
+def sort_by(found: list[dict[str, Any]], sorts: str) -> list[dict[str, Any]]:
+    """Order what a search found, as ``title desc,id`` says.
+
+    :raises HTTPException: 422 when it names no member.
+    """
     for sort in reversed([part.split() for part in sorts.split(",") if part.strip()]):
         name = sort[0]
         if found and name not in found[0]:
             raise invalid(("sorts", "invalid", f"can't sort by {name}"))
         found = sorted(
             found,
-            key=lambda look: (look[name] is not None, str(look[name])),
+            key=lambda entry: (entry[name] is not None, str(entry[name])),
             reverse=sort[1:] == ["desc"],
         )
     return found
 
 
-def _page(found: list[dict[str, Any]], parameters: Mapping[str, str]) -> list[dict[str, Any]]:
+def page_of(found: list[dict[str, Any]], parameters: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Keep the part that ``limit`` and ``offset``, or ``page`` and ``per_page``, ask for.
+
+    :raises HTTPException: 422 when one of them is no number.
+    """
     numbers = {}
     for name in ("limit", "offset", "page", "per_page"):
         text = parameters.get(name, "")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import requests
+from looker_sdk.error import SDKError
 
 from airflow_provider_looker_segment.sandbox.dataset import Dataset
 from airflow_provider_looker_segment.sandbox.looker import create_looker_app
@@ -121,6 +122,16 @@ class TestLooks:
         assert re.fullmatch(r"[0-9A-Za-z]{22}", look.query.client_id)
         assert sdk.look("2").query.filter_config["orders.ordered_date"][0]["type"] == "advanced"
         assert sdk.look("6").query.has_table_calculations is True
+
+    def test_users_are_who_signs_in(self, sdk: Any) -> None:
+        """The address that `/user` tells leads somewhere; lists and searches find the user too."""
+        assert sdk.user(sdk.me().id) == sdk.me()
+        assert ["1"] == [user.id for user in sdk.all_users(fields="id,email")]
+        assert ["1"] == [user.id for user in sdk.search_users(email="%@example.com")]
+        assert [] == list(sdk.search_users(last_name="Nobody"))
+        assert sdk.me(fields="id").email is None
+        with pytest.raises(SDKError, match="Not found"):
+            sdk.user("nobody")
 
     def test_fields_choose_what_is_returned(self, api: Api) -> None:
         """`fields` narrows at every depth."""
