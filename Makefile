@@ -19,6 +19,8 @@ export RUSTUP_HOME := $(CURDIR)/.venv/rustup
 export PIP_CACHE_DIR := $(CURDIR)/.venv/cache/pip
 export UV_CACHE_DIR := $(CURDIR)/.venv/cache/uv
 export UV_PYTHON_DOWNLOADS := never
+# Who signs for the registry may be known to this machine only; pip asks it, too.
+export UV_SYSTEM_CERTS := true
 export XDG_CACHE_HOME := $(CURDIR)/.venv/cache
 export XDG_CONFIG_HOME := $(CURDIR)/.venv/config
 export XDG_DATA_HOME := $(CURDIR)/.venv/data
