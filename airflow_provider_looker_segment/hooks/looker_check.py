@@ -7,16 +7,11 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from airflow_provider_looker_segment.connections import LookerSettings
 from airflow_provider_looker_segment.exceptions import PermanentError, TransientError
-from airflow_provider_looker_segment.hooks.refusal import is_missing
 
 
 class _Asking(Protocol):
     looker_conn_id: str
-
-    @property
-    def settings(self) -> LookerSettings: ...
 
     @property
     def sdk(self) -> Any: ...
@@ -32,17 +27,7 @@ def signed_in(hook: _Asking) -> str:
     :raises TransientError: when Looker cannot answer now.
     """
     sdk = hook.sdk
-    try:
-        user = hook.ask("The sign-in", lambda: sdk.me(fields="id,display_name"))
-    except PermanentError as error:
-        if not is_missing(error):
-            raise
-        raise PermanentError(
-            f"Looker ({hook.settings.base_url}):",
-            should="accept the client id and the client secret",
-            but="it answered 404, as it does when one of them is wrong",
-            do="Copy both from the API key again.",
-        ) from None
+    user = hook.ask("The sign-in", lambda: sdk.me(fields="id,display_name"))
     version = hook.ask("The release", sdk.versions)
     proved = (
         f"Signed in to Looker {version.looker_release_version} as {user.display_name} "

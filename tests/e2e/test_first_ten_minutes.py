@@ -75,7 +75,7 @@ def test_3_a_wrong_secret_is_explained(person: Person) -> None:
 
     assert not said["status"]
     # The page shows it for some seconds only, which a busy machine may miss.
-    assert "Copy both from the API key again" in said["message"]
+    assert "Check the client id and secret" in said["message"]
     person.picture("connection_refused")
 
 

@@ -184,7 +184,7 @@ def test_the_connection_test_names_a_wrong_secret(
     ok, message = LookerHook().test_connection()
 
     assert not ok
-    assert "should accept the client id and the client secret" in message
+    assert "Check the client id and secret" in message
     assert "another-secret" not in message
 
 
