@@ -20,6 +20,7 @@ from typing import Any, TextIO
 from airflow_provider_looker_segment import __version__
 from airflow_provider_looker_segment.cli.shell import connections
 from airflow_provider_looker_segment.cli.table import table
+from airflow_provider_looker_segment.core.counting import counted
 from airflow_provider_looker_segment.core.destinations import Requirements, Verdict
 from airflow_provider_looker_segment.core.duplicates import SeenUsers
 from airflow_provider_looker_segment.core.manifest import masked
@@ -151,16 +152,19 @@ def _show(shared: dict[str, Any], body: dict[str, Any], out: TextIO) -> None:
 def _remark(preparation: Preparation, *, where: str, is_masked: bool) -> None:
     """Say on the error stream what is not in the messages, so that these can be piped."""
     tally = preparation.tally
+    read = f"{counted(tally.rows, 'row')} read, {counted(tally.messages, 'message')}"
     said = [
-        f"{where}: {tally.rows:,} rows read, {tally.messages:,} messages; nothing was sent.",
+        f"{where}: {read}; nothing was sent.",
         "Each message gets a messageId when it is sent.",
     ]
     if tally.duplicates:
-        said.append(f"{tally.duplicates:,} rows repeat an earlier one.")
+        verb = "repeats" if tally.duplicates == 1 else "repeat"
+        said.append(f"{counted(tally.duplicates, 'row')} {verb} an earlier one.")
     for problem in tally.problems:
         about = f" in `{problem.column}`" if problem.column else ""
         said.append(
-            f"{problem.count:,} rows {problem.code}{about}, the first in row {problem.rows[0]}."
+            f"{counted(problem.count, 'row')} {problem.code}{about}, "
+            f"the first in row {problem.rows[0]}."
         )
     if is_masked:
         said.append("Values are masked; --show-values shows them.")

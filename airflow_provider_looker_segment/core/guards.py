@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from airflow_provider_looker_segment.core.configuration import check
+from airflow_provider_looker_segment.core.counting import counted
 from airflow_provider_looker_segment.core.prepare import Tally
 from airflow_provider_looker_segment.exceptions import GuardError, PermanentError
 
@@ -83,7 +84,7 @@ class Guards:
         # A quotient, for 0.29 * 100 is less than 29.
         if tally.rows and tally.rejected / tally.rows > self.max_rejected:
             reasons = "; ".join(
-                f"{problem.count:,} rows {problem.code}"
+                f"{counted(problem.count, 'row')} {problem.code}"
                 + (f" in `{problem.column}`" if problem.column else "")
                 + f" (first rows {', '.join(map(str, problem.rows[:3]))})"
                 for problem in list(tally.problems)[:5]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from airflow_provider_looker_segment.core.counting import counted
 from airflow_provider_looker_segment.core.problems import Problems
 
 MAX_REFUSED_AT = 2_000
@@ -90,7 +91,8 @@ class Receipt:
 
     def __str__(self) -> str:
         return (
-            f"{self.messages:,} messages: {self.accepted:,} accepted by Segment, "
+            f"{counted(self.messages, 'message')}: {self.accepted:,} accepted by Segment, "
             f"{self.refused:,} refused, {self.unknown:,} unknown, {self.not_sent:,} not sent "
-            f"({self.requests:,} requests, {self.sent_bytes:,} bytes, {self.seconds:.1f} s)"
+            f"({counted(self.requests, 'request')}, {self.sent_bytes:,} bytes, "
+            f"{self.seconds:.1f} s)"
         )

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from airflow_provider_looker_segment.core.counting import counted
 from airflow_provider_looker_segment.core.problems import MEANINGS, Problems
 from airflow_provider_looker_segment.core.receipts import Receipt
 from airflow_provider_looker_segment.exceptions import PermanentError
@@ -173,4 +174,6 @@ def _described(problem: Mapping[str, Any]) -> str:
     rows = ", ".join(map(str, problem["rows"]))
     more = ", …" if problem["count"] > len(problem["rows"]) else ""
     meaning = MEANINGS.get(problem["code"], "")
-    return f"  {problem['count']:,} rows {problem['code']}{about}: {meaning} (rows {rows}{more})"
+    found = f"{counted(problem['count'], 'row')} {problem['code']}{about}"
+    which = "row" if problem["count"] == 1 else "rows"
+    return f"  {found}: {meaning} ({which} {rows}{more})"

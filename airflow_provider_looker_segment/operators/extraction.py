@@ -12,6 +12,7 @@ from typing import Any
 
 from airflow_provider_looker_segment.core import prepare
 from airflow_provider_looker_segment.core.chunking import Line, pack, shard
+from airflow_provider_looker_segment.core.counting import counted
 from airflow_provider_looker_segment.core.destinations import Requirements
 from airflow_provider_looker_segment.core.duplicates import SeenUsers
 from airflow_provider_looker_segment.core.guards import Cohort, Guards
@@ -131,13 +132,13 @@ class Extraction:
         )
         self.manifest.warnings += self.history.warnings(self.where)
         self.log.info(
-            "%s: %s rows, %s messages, %s duplicates, %s rejected, %s chunks of %s bytes.",
+            "%s: %s, %s, %s, %s rejected, %s of %s bytes.",
             self.where,
-            f"{tally.rows:,}",
-            f"{self.manifest.messages:,}",
-            f"{tally.duplicates:,}",
+            counted(tally.rows, "row"),
+            counted(self.manifest.messages, "message"),
+            counted(tally.duplicates, "duplicate"),
             f"{tally.rejected:,}",
-            f"{len(self._counts):,}",
+            counted(len(self._counts), "chunk"),
             f"{self._stored_bytes:,}",
         )
         return tally

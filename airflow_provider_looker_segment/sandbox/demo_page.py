@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from itertools import starmap
 from typing import Any, Final, NamedTuple
 
+from airflow_provider_looker_segment.core.counting import counted
+
 _COUNTS: Final = (
     ("rows", "rows", "that Looker gave"),
     ("duplicates", "duplicates", "repeats of a user, left out"),
@@ -74,7 +76,10 @@ def report_table(report: Mapping[str, Any]) -> str:
     lines = [f'  Look {look["id"]}, "{look["title"]}", as of {report["window"]["end"]}']
     lines += ["  A dry run: nothing was sent."] if report["dry_run"] else []
     lines += [f"  {name:<12}{report[key]:>9,}  {meaning}" for key, name, meaning in _COUNTS]
-    lines += [f"  problem: {found['count']:,} rows {found['code']}" for found in report["problems"]]
+    lines += [
+        f"  problem: {counted(found['count'], 'row')} {found['code']}"
+        for found in report["problems"]
+    ]
     lines += [f"  warning: {warning}" for warning in report["warnings"]]
     return "\n".join(lines)
 

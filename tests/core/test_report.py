@@ -140,7 +140,7 @@ def test_in_words() -> None:
             "  11 rows array_value in `users.x`: the cell is a list; "
             "Segment takes strings and numbers (rows 1, 2, …)"
         ),
-        "  1 rows refused_by_segment: Segment refused the message by itself (rows 1)",
+        "  1 row refused_by_segment: Segment refused the message by itself (row 1)",
         "  warning: no email column",
     ]
     untitled = manifest(look={"id": "42", "title": ""})
