@@ -109,7 +109,7 @@ class Report:
         look = f"Look {manifest['look']['id']}"
         counted = manifest["messages"] - manifest["resent"] - manifest["left"]
         counted += sum(manifest[name] for name in _NOT_SENT)
-        if counted != manifest["rows"] or receipt.not_sent < 0:
+        if counted != manifest["rows"] or not receipt.is_possible:
             raise PermanentError(
                 f"{look}: the books",
                 should="balance",

@@ -96,10 +96,20 @@ class Extraction:
         except GuardError:
             raise
         except BaseException:
-            self.store.delete(len(self._counts))
-            self.history.discard()
+            self._take_back()
             raise
         return self._shards()
+
+    def _take_back(self) -> None:
+        """Delete what has been stored; where that fails, the report deletes it."""
+        try:
+            self.store.delete(len(self._counts))
+            self.history.discard()
+        except Exception as error:  # noqa: BLE001 - it must not hide what stopped the reading
+            self.log.warning(
+                "What was stored could not be deleted (%s); the report tries again.",
+                type(error).__name__,
+            )
 
     def _read(self, rows: Iterable[Row]) -> Tally:
         """Map, check and store every row, then close the books of this side."""

@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
 
+_FOLLOWERS = frozenset({"SegmentIdentifyOperator", "SegmentReportOperator"})
+_DONE = frozenset({"success", "failed"})
+
 
 class LookerRunLookOperator(BaseOperator):
     """Run a Look as of the run's window and leave its rows as messages in XCom.
@@ -176,6 +179,8 @@ class LookerRunLookOperator(BaseOperator):
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Run the Look; return the shards."""
+        with airflow_errors():
+            self._refuse_alone(context["ti"])
         approve = arguments.address("approve", self.approve)
         if approve:
             with airflow_errors():
@@ -204,6 +209,25 @@ class LookerRunLookOperator(BaseOperator):
     def get_openlineage_facets_on_complete(self, _: Any) -> OperatorLineage | None:
         """Tell OpenLineage, where it is installed, which Look was read."""
         return self.lineage.open_lineage(with_output=False)
+
+    def _refuse_alone(self, ti: Any) -> None:
+        """Refuse to run behind the tasks that send and report: nothing of it would be sent."""
+        followers = [
+            task.task_id
+            for task in (self.downstream_list if self.has_dag() else ())  # type: ignore[no-untyped-call]
+            if task.task_type in _FOLLOWERS
+        ]
+        if not followers:
+            return
+        found = ti.get_task_states(dag_id=ti.dag_id, task_ids=followers, run_ids=[ti.run_id])
+        done = sorted(name for name, state in found.get(ti.run_id, {}).items() if state in _DONE)
+        if done:
+            raise PermanentError(
+                f"Task {self.task_id!r}",
+                should="run before the tasks that send and report",
+                but=f"in this run these are done: {', '.join(done)}",
+                do="Nothing was read or sent. Clear this task together with its downstream tasks.",
+            )
 
     def _extraction(self, context: Context, hook: LookerHook) -> Extraction:
         """Find out everything that is known before the query runs, and create the query.

@@ -19,7 +19,7 @@ from airflow_provider_looker_segment.core.history import Fates, ShardFates, shar
 from airflow_provider_looker_segment.core.manifest import Manifest
 from airflow_provider_looker_segment.core.receipts import Receipt
 from airflow_provider_looker_segment.core.report import Report
-from airflow_provider_looker_segment.exceptions import PermanentError
+from airflow_provider_looker_segment.exceptions import PermanentError, TransientError
 from airflow_provider_looker_segment.lineage import LINEAGE_KEY, Lineage
 from airflow_provider_looker_segment.links import LookLink, ProblemsLink, QueryLink, SourceLink
 from airflow_provider_looker_segment.operators import arguments
@@ -102,11 +102,12 @@ class SegmentReportOperator(BaseOperator):
                     rejects=[manifest.rejects, *(shard.rejects for shard in shards)],
                 )
                 self.log.info("%s", report)
+                # First of all: whatever fails from here on, somebody can see what was sent.
+                ti.xcom_push(key="report", value=report.as_dict())
                 sync = SyncStore(manifest.sync_id)
                 commit(manifest, Fates(shard.fates for shard in shards), sync)
             finally:
-                self._delete_chunks(ti, state, said)
-            ti.xcom_push(key="report", value=report.as_dict())
+                trouble = self._delete_chunks(ti, state, said)
             guards = Guards.of(arguments.settings("guards", self.guards))
             metrics.count(report.as_dict(), dag_id=self.dag_id)
             try:
@@ -114,6 +115,8 @@ class SegmentReportOperator(BaseOperator):
             except PermanentError:
                 remember(manifest, sync, ti, sent=report.may_have_sent, green=False)
                 raise
+            if trouble is not None:
+                raise trouble
             remember(manifest, sync, ti, sent=report.may_have_sent, green=True)
             if not manifest.dry_run:
                 self._accepted = report.receipt.accepted
@@ -144,9 +147,23 @@ class SegmentReportOperator(BaseOperator):
             )
         return Manifest.from_dict(said, task_id=self.extract_task_id)
 
-    def _delete_chunks(self, ti: Any, state: str, manifest: Any) -> None:
+    def _delete_chunks(self, ti: Any, state: str, manifest: Any) -> TransientError | None:
+        """Delete the chunks; return why that failed, for it must not hide how the run went."""
         if _is_stopped(state, manifest):
-            return
+            return None
+        try:
+            self._delete(ti, manifest)
+        except Exception as error:  # noqa: BLE001 - each XCom backend has errors of its own
+            self.log.warning("The chunks could not be deleted (%s).", type(error).__name__)
+            return TransientError(
+                f"The chunks of task {self.extract_task_id!r}",
+                should="be gone when a run ends",
+                but=f"they could not be deleted ({type(error).__name__})",
+                do="They are encrypted; a retry of this task deletes them.",
+            )
+        return None
+
+    def _delete(self, ti: Any, manifest: Any) -> None:
         known = manifest.get("chunks") if isinstance(manifest, dict) else None
         # A killed extract leaves chunks and no manifest.
         count = known if isinstance(known, int) else chunks.count(ti, task_id=self.extract_task_id)
@@ -164,17 +181,34 @@ class SegmentReportOperator(BaseOperator):
         first = 0
         for index, shard in enumerate(shards):
             said = ti.xcom_pull(task_ids=self.identify_task_id, key=RECEIPT_KEY, map_indexes=index)
-            receipt, cleared, rejects = None, False, {}
+            receipt: Receipt | None = None
+            cleared, rejects = False, dict[str, Any]()
             if said is None:
                 if states.get(f"{self.identify_task_id}_{index}") in _RAN:
                     # Killed before it said anything; an earlier try may have sent all of it.
                     receipt = Receipt(messages=shard["messages"], unknown=shard["messages"])
-            elif said["manifest"] == manifest.edition:
-                receipt = Receipt.from_dict(said["receipt"])
-                cleared, rejects = said.get("cleared", False), said.get("rejects", {})
+            elif not isinstance(said, dict) or said.get("manifest") == manifest.edition:
+                receipt = self._receipt(said, shard, index)
+                if isinstance(said, dict):
+                    cleared, rejects = bool(said.get("cleared")), said.get("rejects") or {}
             if receipt is not None:
                 yield _ShardSaid(receipt, shard_fates(first, receipt, cleared=cleared), rejects)
             first += shard["messages"]
+
+    def _receipt(self, said: Any, shard: Mapping[str, Any], index: int) -> Receipt:
+        """Read a shard's receipt; what nobody can read leaves all its messages unknown."""
+        try:
+            receipt = Receipt.from_dict(said["receipt"])
+            if receipt.is_possible and receipt.messages == shard["messages"]:
+                return receipt
+        except (AttributeError, KeyError, TypeError, ValueError):
+            pass
+        self.log.warning(
+            "The receipt of task %r, map index %s, is none: the fate of its messages is unknown.",
+            self.identify_task_id,
+            index,
+        )
+        return Receipt(messages=shard["messages"], unknown=shard["messages"])
 
     @staticmethod
     def _states(ti: Any, task_id: str) -> Mapping[str, Any]:

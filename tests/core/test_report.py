@@ -179,3 +179,10 @@ def test_green_means_delivered(messages: int, accepted: int, refused: int, unkno
         green = True
     delivered = accepted + refused == messages and not unknown
     assert green == (delivered and refused <= messages / 10)
+
+
+def test_no_figure_is_negative() -> None:
+    """Books that balance with a negative figure are no books."""
+    found = Receipt(messages=8, accepted=16, refused=-8)
+    with pytest.raises(PermanentError, match="the books should balance"):
+        Report(manifest(), found).check(max_rejected=1)

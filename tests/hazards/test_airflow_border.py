@@ -14,14 +14,27 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_looker_segment.core.chunking import shard
 from airflow_provider_looker_segment.core.limits import MAX_CHUNK_BYTES
 from tests.hazards.conftest import BATCH, SMALL_BATCHES, Clock
-from tests.hazards.flow import MOMENT, PEOPLE, Flow, arrived, ended, namespace, stopped, succeeded
+from tests.hazards.flow import (
+    MOMENT,
+    PEOPLE,
+    RETRIES,
+    Flow,
+    arrived,
+    ended,
+    namespace,
+    row,
+    stopped,
+    succeeded,
+)
 from tests.hazards.registry import hazard
 
 Start = Callable[..., Flow]
+Answer = Callable[..., None]
 
 
 def patiently(condition: Callable[[], bool]) -> None:
@@ -30,6 +43,128 @@ def patiently(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("states", "stops"),
+    [
+        ({}, False),
+        ({"report": "upstream_failed"}, False),
+        ({"report": "success"}, True),
+        ({"report": "failed"}, True),
+        ({"identify_0": "success"}, True),
+        ({"other": "success"}, False),
+    ],
+)
+def test_an_extract_behind_its_report_reads_nothing(
+    start: Start, monkeypatch: pytest.MonkeyPatch, states: dict[str, str], *, stops: bool
+) -> None:
+    """Cleared alone, its chunks would stay in XCom for good and its run would be green."""
+    from airflow.sdk import DAG
+
+    from airflow_provider_looker_segment.operators.looker import LookerRunLookOperator
+    from airflow_provider_looker_segment.operators.report import SegmentReportOperator
+    from airflow_provider_looker_segment.operators.segment import SegmentIdentifyOperator
+
+    with DAG("hazards", schedule=None):
+        extract = LookerRunLookOperator(task_id="extract", look_id="1")
+        identify = SegmentIdentifyOperator.partial(task_id="identify").expand(shard=extract.output)
+        report = SegmentReportOperator(
+            task_id="report", extract_task_id="extract", identify_task_id="identify"
+        )
+        [extract, identify] >> report
+    flow = start()
+    flow.states.update(states)
+    context = flow.context("extract")
+    asked: list[str] = []
+
+    def get_task_states(*, task_ids: list[str], **_: Any) -> dict[str, dict[str, str]]:
+        asked.extend(task_ids)
+        found = {name: state for name, state in states.items() if name.split("_")[0] in task_ids}
+        return {flow.run_id: found}
+
+    monkeypatch.setattr(context["ti"], "get_task_states", get_task_states)
+    if stops:
+        with pytest.raises(AirflowFailException, match="together with its downstream tasks"):
+            extract.execute(context)
+        assert [] == flow.asked
+    else:
+        assert extract.execute(context)
+    assert ["identify", "report"] == sorted(asked)
+
+
+def test_a_report_that_cannot_delete_still_reports(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was sent is told first; a retry of the report deletes the chunks."""
+    from airflow_provider_looker_segment.stores import chunks
+
+    delete = chunks.XCom.delete
+    flow = start().extract().identify()
+    monkeypatch.setattr(chunks.XCom, "delete", staticmethod(_refuse))
+    flow.report()
+
+    assert PEOPLE == flow.books["accepted"]
+    assert "TransientError" == type(flow.errors["report"]).__name__
+    assert flow.xcoms.chunks()
+    monkeypatch.setattr(chunks.XCom, "delete", staticmethod(delete))
+    succeeded(flow.report(), PEOPLE)
+    assert [] == flow.xcoms.chunks()
+
+
+def test_an_extract_that_cannot_delete_tells_what_stopped_it(
+    start: Start, answer: Answer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The deletion's trouble does not hide why the run stopped."""
+    from airflow_provider_looker_segment.stores import chunks
+
+    answer(*(row(id=f'"u-{number}"') for number in range(5)), errors="division by zero")
+    monkeypatch.setattr(chunks, "max_packed_bytes", lambda: 100)
+    monkeypatch.setattr(chunks.XCom, "delete", staticmethod(_refuse))
+    flow = start().extract()
+
+    assert "division by zero" in str(flow.errors["extract"])
+
+
+def _refuse(**_: Any) -> None:
+    raise PermissionError
+
+
+EDITION = f"{RETRIES}.1"
+"""Of the first try of a run."""
+
+RECEIPTS: list[Any] = [
+    5,
+    "x",
+    {},
+    {"manifest": EDITION},
+    {"manifest": EDITION, "receipt": {}},
+    {"manifest": EDITION, "receipt": {"messages": PEOPLE, "accepted": PEOPLE, "problems": 5}},
+    {"manifest": EDITION, "receipt": {"messages": 5, "accepted": 5, "problems": []}},
+    {
+        "manifest": EDITION,
+        "receipt": {
+            "messages": PEOPLE,
+            "accepted": 2 * PEOPLE,
+            "refused": -PEOPLE,
+            "problems": [],
+        },
+    },
+]
+
+
+@pytest.mark.parametrize("receipt", RECEIPTS)
+def test_a_receipt_that_is_none_is_no_success(start: Start, receipt: Any) -> None:
+    """What nobody can read is of unknown fate, and the run is red; the report is there."""
+    flow = start().extract().identify()
+    flow.xcoms.texts["identify", 0, "receipt"] = json.dumps(receipt)
+    flow.states["identify_0"] = "success"
+    flow.report()
+
+    assert "AirflowFailException" == type(flow.errors["report"]).__name__
+    assert 0 == flow.books["accepted"]
+    assert PEOPLE == flow.books["unknown"] + flow.books["not_sent"]
+    assert [] == flow.xcoms.chunks()
 
 
 @hazard(
