@@ -10,7 +10,7 @@ import hashlib
 import re
 import uuid
 from collections.abc import Set as AbstractSet
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from airflow_provider_looker_segment.core.rows import NumberText
@@ -105,7 +105,11 @@ def _as_text(value: Any) -> tuple[str, str]:
     if value is None:
         return "", ""
     if isinstance(value, float | NumberText):
-        return _digits(Decimal(str(value)))
+        try:
+            return _digits(Decimal(str(value)))
+        except InvalidOperation:
+            # Nearer to zero than any decimal may be.
+            return "", "id_fraction"
     if isinstance(value, str):
         return trimmed(value), ""
     if isinstance(value, int) and not isinstance(value, bool):

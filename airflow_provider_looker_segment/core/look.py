@@ -10,10 +10,11 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from airflow_provider_looker_segment.exceptions import PermanentError
 
+Kept = TypeVar("Kept", dict[str, Any], list[Any])
 Kind = Literal["dimension", "measure", "table_calculation"]
 
 _PLAIN_REFERENCE = re.compile(r"\s*\$\{\s*([\w.]+)\s*\}\s*")
@@ -98,8 +99,13 @@ def read_look(look: Mapping[str, Any], explore: Mapping[str, Any]) -> Look:
         for entry in entries or ()
     }
     dynamic = dynamic_fields(query)
-    vis_config = query.get("vis_config") or {}
-    names = list(query.get("fields") or ())
+    where = f"Look {look['id']}"
+    vis_config = _part(query, "vis_config", dict, where)
+    hidden = _part(vis_config, "hidden_fields", list, where)
+    series_labels = _part(vis_config, "series_labels", dict, where)
+    vis_config = {**vis_config, "hidden_fields": hidden, "series_labels": series_labels}
+    names = _part(query, "fields", list, where)
+    _part(query, "filters", dict, where)
     calculations = [
         entry["table_calculation"]
         for entry in dynamic
@@ -118,15 +124,47 @@ def read_look(look: Mapping[str, Any], explore: Mapping[str, Any]) -> Look:
         query=query,
         columns=tuple(_renamed(columns, dynamic)),
         fields=fields,
-        always_filter={entry["name"]: entry["value"] for entry in always},
+        always_filter={
+            entry["name"]: str(entry["value"]) for entry in always if entry["value"] is not None
+        },
+    )
+
+
+def _part(whole: Mapping[str, Any], key: str, kind: type[Kept], where: str) -> Kept:
+    """Return a part of what Looker says of a Look; an empty one where it says nothing.
+
+    :raises PermanentError: when it is of another kind, for then nobody knows what is meant.
+    """
+    part = whole.get(key)
+    if part is None:
+        return kind()
+    if isinstance(part, kind):
+        return part
+    raise PermanentError(
+        f"{where}: its `{key}`",
+        should=f"be {'an object' if kind is dict else 'a list'}",
+        but="it is something else",
+        do="Open the Look in Looker and save it again.",
     )
 
 
 def dynamic_fields(query: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the table calculations and custom fields of a query; Looker keeps them as text."""
     entries = query.get("dynamic_fields")
-    if isinstance(entries, str):
-        entries = json.loads(entries) if entries.strip() else ()
+    try:
+        if isinstance(entries, str):
+            entries = json.loads(entries) if entries.strip() else ()
+    except (ValueError, RecursionError):
+        entries = "no JSON"
+    if entries and not (
+        isinstance(entries, list) and all(isinstance(one, dict) for one in entries)
+    ):
+        raise PermanentError(
+            "The Look: its `dynamic_fields`",
+            should="be a list of objects, as JSON",
+            but="they are not",
+            do="Open the Look in Looker, mend its calculations and custom fields, and save it.",
+        )
     return list(entries or ())
 
 

@@ -113,7 +113,8 @@ def run_query(
         _check_filter(look, name)
     body = {key: look.query.get(key) for key in COPIED_KEYS}
     given = filters or {}
-    merged = {**(body["filters"] or {}), **given}
+    own = {name: str(value) for name, value in (body["filters"] or {}).items() if value is not None}
+    merged = {**own, **given}
     # What a filter compares with is often somebody's data; dates are nobody's.
     notes = [f"filter {name}: '{date_filters.shown(value)}'" for name, value in given.items()]
     if as_of is not None:
@@ -198,6 +199,8 @@ def _rewritten(
 ) -> dict[str, str]:
     calendars = {}
     for name, expression in filters.items():
+        if expression is None:
+            continue
         entry = look.fields.get(name)
         if entry is None:
             if date_filters.is_relative(expression):
@@ -225,6 +228,13 @@ def _row_limit(look: Look, asked: RowLimit) -> int:
     if asked == "all":
         return -1
     if asked == "look":
+        if text is not None and not text.isdecimal():
+            raise PermanentError(
+                f"{look.where}: its row limit",
+                should="be a number",
+                but="it is none",
+                do="Save a limit in the Look, or give a number.",
+            )
         return -1 if text is None else int(text)
     if asked is not None:
         return int(asked)

@@ -170,7 +170,7 @@ def _judged(response: requests.Response) -> Answer:
         return Answer("stop", "it redirected the request to another address", maybe_accepted=True)
     try:
         body = response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         return Answer(
             "stop",
             f"it answered {response.status_code} with something that is not Segment's JSON",

@@ -121,3 +121,8 @@ def test_fingerprint_knows_borders(one: list[str], other: list[str]) -> None:
 def test_fingerprint_takes_any_text() -> None:
     """Half a character in a part is no error."""
     assert fingerprint("\ud800") != fingerprint("\udc00")
+
+
+def test_an_id_nearer_to_zero_than_any_decimal_is_a_fraction() -> None:
+    """It is one row's problem, whatever its exponent."""
+    assert ("", "id_fraction") == identifier(NumberText("1e-99999999999999999999"))

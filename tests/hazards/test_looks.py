@@ -311,3 +311,59 @@ def test_l37_masked_ids(start: Start, answer: Answer, mask: str, varied: bool) -
 
     # As an id, this mask is no word that stands for nobody; its first row is a message.
     stopped(start().run(), "permanent", kept=varied and mask == "hidden")
+
+
+METADATA: dict[str, tuple[str, str, str]] = {
+    "calculations that are no JSON": ('"dynamic_fields": ?null', '"dynamic_fields":"{bad"', "JSON"),
+    "calculations of another kind": ('"dynamic_fields": ?null', '"dynamic_fields":"[1]"', "list"),
+    "a column that is null": (r'"fields": ?\[[^]]*\]', '"fields":[null]', "column"),
+    "labels that are a list": (
+        r'"vis_config": ?\{[^}]*\}',
+        '"vis_config":{"series_labels":[1]}',
+        "`series_labels`",
+    ),
+    "hidden columns that are a text": (
+        r'"vis_config": ?\{[^}]*\}',
+        '"vis_config":{"hidden_fields":"people.email"}',
+        "`hidden_fields`",
+    ),
+}
+"""What Looker's metadata may be like: text in it, what stands in its place, the complaint."""
+
+
+@pytest.mark.parametrize("kind", METADATA)
+def test_metadata_of_another_shape_stops_the_run(start: Start, sandbox: Any, kind: str) -> None:
+    """Nobody knows what such a Look means, so nothing of it is read."""
+    pattern, replacement, complaint = METADATA[kind]
+    sandbox.looker_faults.add(
+        "rewrite", path="/looks/1$", pattern=pattern, replacement=replacement, times=-1
+    )
+
+    stopped(start().run(), "permanent", complaint)
+
+
+def test_a_filter_without_a_value_is_none(start: Start, sandbox: Any) -> None:
+    """Looker keeps a filter whose value somebody has emptied."""
+    sandbox.looker_faults.add(
+        "rewrite",
+        path="/looks/1$",
+        pattern=r'"filters": ?(null|\{[^}]*\})',
+        replacement='"filters":{"people.joined_date":null}',
+        times=-1,
+    )
+
+    succeeded(start().run(), PEOPLE)
+
+
+def test_a_limit_that_is_no_number_is_refused(start: Start, sandbox: Any) -> None:
+    """Whether the Look's own limit is asked for or not."""
+    sandbox.looker_faults.add(
+        "rewrite",
+        path="/looks/1$",
+        pattern='"limit": ?"500"',
+        replacement='"limit":"abc"',
+        times=-1,
+    )
+
+    stopped(start().run(), "permanent", "row limit")
+    stopped(start(row_limit="look").run(), "permanent", "row limit")

@@ -42,6 +42,14 @@ def test_s01_success_that_is_none(
     assert 0 == flow.record["accepted"]
 
 
+def test_a_200_that_is_too_deep_to_read_is_no_success(start: Start, sandbox: Any) -> None:
+    """Whatever it says, it is not Segment's word that the messages arrived."""
+    body = "[" * 100_000 + "]" * 100_000
+    sandbox.segment_faults.add("body", body=body, content_type="application/json", path=BATCH)
+
+    ended(start().run(), "permanent", "not Segment's JSON", unknown=PEOPLE)
+
+
 def test_a_false_success_is_asked_again(start: Start, sandbox: Any, clock: Clock) -> None:
     """``success: false`` once is waited out; for ever, it is a transient error."""
     sandbox.segment_faults.add("body", body={"success": False}, path=BATCH, times=2)
