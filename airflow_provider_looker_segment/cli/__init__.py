@@ -247,6 +247,7 @@ def _running(command: Command) -> Callable[[argparse.Namespace], None]:
     module, function = command.runs
 
     def run(options: argparse.Namespace) -> None:
+        from airflow_provider_looker_segment.cli.text import printable  # noqa: PLC0415 - see above
         from airflow_provider_looker_segment.exceptions import (  # noqa: PLC0415 - see above
             LookerSegmentError,
         )
@@ -255,7 +256,8 @@ def _running(command: Command) -> Callable[[argparse.Namespace], None]:
             status = getattr(import_module(f"{__name__}.{module}"), function)(options)
             sys.stdout.flush()
         except LookerSegmentError as error:
-            print(error, file=sys.stderr)
+            # What others say may have lines and control characters of its own.
+            print(" ".join(printable(str(error)).split()), file=sys.stderr)
             status = 2
         except BrokenPipeError:
             # The reader, such as `head`, has seen enough; Python would complain at its end.

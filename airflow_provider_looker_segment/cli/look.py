@@ -20,6 +20,7 @@ from typing import Any, TextIO
 from airflow_provider_looker_segment import __version__
 from airflow_provider_looker_segment.cli.shell import connections
 from airflow_provider_looker_segment.cli.table import table
+from airflow_provider_looker_segment.cli.text import as_json
 from airflow_provider_looker_segment.core.counting import counted
 from airflow_provider_looker_segment.core.destinations import Requirements, Verdict
 from airflow_provider_looker_segment.core.duplicates import SeenUsers
@@ -146,7 +147,7 @@ def _warn(impossible: list[str]) -> None:
 def _show(shared: dict[str, Any], body: dict[str, Any], out: TextIO) -> None:
     message = complete(shared, body, "")
     del message["messageId"]
-    print(json.dumps(message, indent=2, ensure_ascii=False), file=out)
+    print(as_json(message, indent=2), file=out)
 
 
 def _remark(preparation: Preparation, *, where: str, is_masked: bool) -> None:

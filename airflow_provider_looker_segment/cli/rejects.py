@@ -9,11 +9,11 @@ they were asked for.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from datetime import UTC, datetime
 
 from airflow_provider_looker_segment.cli.shell import connections
+from airflow_provider_looker_segment.cli.text import as_json
 from airflow_provider_looker_segment.connections import SegmentSettings
 from airflow_provider_looker_segment.core.manifest import masked, masked_cells
 from airflow_provider_looker_segment.stores.chunks import Seal
@@ -35,9 +35,7 @@ def show(options: argparse.Namespace) -> int:
                 is_message = reject.code == "refused_by_segment"
                 content = masked(content, {}) if is_message else masked_cells(content)
             line = {"row": reject.row_number, "code": reject.code, "column": reject.column}
-            text = json.dumps({**line, "content": content}, ensure_ascii=False)
-            # Half a character may be why a row was left out.
-            print(text.encode("utf-8", "backslashreplace").decode("utf-8"), file=out)
+            print(as_json({**line, "content": content}), file=out)
     hint = "" if options.show_values else " Values are masked; --show-values shows them."
     print(f"Rows shown: {shown:,}.{hint}", file=sys.stderr)
     return 0 if shown else 1

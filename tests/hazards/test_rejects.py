@@ -126,6 +126,47 @@ def test_values_are_masked_unless_asked_for(
     assert 1 == cli.main(["rejects", kept["path"], "--code", "no_such_code"])
 
 
+def test_what_a_terminal_would_act_upon_is_escaped(
+    start: Start, answer: Answer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A value neither moves the cursor nor turns the line around; the JSON means the same."""
+    note = "\x1b[31m \x9b31m \u202e \u2028 \x7f Zoë"
+    answer(row(), row(id="null", note=json.dumps(note)))
+    flow = start(guards=GUARDS, rejects=f"file://{tmp_path}").run()
+    (kept,) = flow.books["rejects"]
+    capsys.readouterr()
+    assert 0 == cli.main(["rejects", kept["path"], "--show-values"])
+    said = capsys.readouterr().out
+
+    assert [] == [mark for mark in "\x1b\x9b\u202e\u2028\x7f" if mark in said]
+    assert "Zoë" in said
+    assert note == json.loads(said)["content"]["people.note"]
+
+
+@pytest.mark.parametrize(
+    ("content", "address"),
+    [
+        (b"\xff\xfe", ""),
+        ('{"format": "é"}'.encode(), ""),
+        (b'{"format": "other", "expires": "2999-01-01T00:00:00+00:00"}\n', ""),
+        (b'{"format": "looker-segment-rejects-1", "expires": "2999-01-01T00:00:00+00:00"}\nx', ""),
+        (b"", "no-such-scheme://x/y"),
+        (b"", "http://[bad"),
+    ],
+)
+@pytest.mark.usefixtures("sandbox")
+def test_a_file_that_is_none_is_told_in_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes, address: str
+) -> None:
+    """No traceback, and the exit status of an error."""
+    (tmp_path / "x.rejects").write_bytes(content)
+    assert 2 == cli.main(["rejects", address or f"file://{tmp_path}/x.rejects"])
+    said = capsys.readouterr().err
+
+    assert "Rejects" in said
+    assert 1 == len(said.splitlines())
+
+
 def test_without_a_folder_nothing_is_kept(start: Start, answer: Answer, tmp_path: Path) -> None:
     """Personal data rests nowhere unless somebody asked for it."""
     answer(row(), row(id="null"))
