@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from airflow_provider_looker_segment import get_provider_info
-from airflow_provider_looker_segment.cli import COMMANDS, Command, Group, main
+from airflow_provider_looker_segment.cli import COMMANDS, Command, Group, destinations, main
 from airflow_provider_looker_segment.cli.table import table
 from airflow_provider_looker_segment.core.catalogue import load_catalogue
 from airflow_provider_looker_segment.core.destinations import Requirements
@@ -407,3 +407,14 @@ def test_parameters_of_a_mapping_count(run: Run, sandbox: Any, tmp_path: Path) -
     status, out, _ = run(*words, "--mapping", str(file))
     assert 1 == status
     assert "a trait `crm id`" in out
+
+
+def test_what_nobody_foresaw_is_one_sentence_too(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A traceback could show values of rows; the place of the error is enough to mend it."""
+    monkeypatch.setattr(destinations, "list_all", lambda _: {}["secret"])
+    status, out, err = run("destinations", "list")
+
+    assert (2, "") == (status, out)
+    assert "KeyError in tests.test_cli, line" in err
+    assert "secret" not in err
+    assert 1 == len(err.strip().splitlines())

@@ -263,7 +263,19 @@ def _running(command: Command) -> Callable[[argparse.Namespace], None]:
             # The reader, such as `head`, has seen enough; Python would complain at its end.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             status = 0
+        except Exception as error:  # noqa: BLE001 - a traceback could show values of rows
+            print(f"The command stopped on {_told(error)}; report this as a bug.", file=sys.stderr)
+            status = 2
         if status:
             sys.exit(status)
 
     return run
+
+
+def _told(error: Exception) -> str:
+    """Say what an error is and where it arose, without its text."""
+    at = error.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    place = f" in {at.tb_frame.f_globals['__name__']}, line {at.tb_lineno}" if at else ""
+    return f"{type(error).__name__}{place}"
