@@ -183,6 +183,11 @@ class SegmentSettings:
         return self.host not in SEGMENT_HOSTS.values()
 
     @property
+    def app(self) -> str:
+        """Where people look at the workspace."""
+        return SEGMENT_APPS[self.region]
+
+    @property
     def is_on_this_machine(self) -> bool:
         """Whether messages go to a stand-in."""
         return _is_loopback(urlsplit(self.host).hostname or "")

@@ -10,16 +10,13 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote, urlsplit
 
-from airflow_provider_looker_segment.connections import (
-    SEGMENT_APPS,
-    LookerSettings,
-    SegmentSettings,
-)
-from airflow_provider_looker_segment.core.mapping import Plan
 from airflow_provider_looker_segment.exceptions import PermanentError
 
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
+
+    from airflow_provider_looker_segment.connections import LookerSettings, SegmentSettings
+    from airflow_provider_looker_segment.core.mapping import Plan
 
 LINEAGE_KEY = "lineage"
 """The XCom key under which extract leaves it."""
@@ -90,7 +87,7 @@ class Lineage:
         # Without its slug a source is told from others by its key's fingerprint.
         self.source = source or settings.write_key_fingerprint
         if workspace and source:
-            app = SEGMENT_APPS[settings.region]
+            app = settings.app
             path = f"{quote(workspace, safe='')}/sources/{quote(source, safe='')}"
             self.source_url = f"{app}/{path}/debugger"
         elif settings.is_on_this_machine:
@@ -102,6 +99,11 @@ class Lineage:
 
         One that cannot be read fails the task elsewhere, with a better message.
         """
+        # Operators hold a lineage from the parse of a DAG file on, when nothing reads connections.
+        from airflow_provider_looker_segment.connections import (  # noqa: PLC0415
+            SegmentSettings,
+        )
+
         try:
             self.note_source(SegmentSettings.read(conn_id))
         except PermanentError:

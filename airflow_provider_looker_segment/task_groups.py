@@ -8,14 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping as AbstractMapping
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.sdk import TaskGroup
 
-from airflow_provider_looker_segment.core.guards import Guards
-from airflow_provider_looker_segment.core.mapping import Mapping
-from airflow_provider_looker_segment.hooks.query_tasks import DEFAULT_TIMEOUT_S
-from airflow_provider_looker_segment.operators import arguments
+from airflow_provider_looker_segment.core.pacing import messages_per_second
+from airflow_provider_looker_segment.core.query_task import DEFAULT_TIMEOUT_S
 from airflow_provider_looker_segment.operators.looker import LookerRunLookOperator
 from airflow_provider_looker_segment.operators.report import SegmentReportOperator
 from airflow_provider_looker_segment.operators.segment import (
@@ -23,6 +21,10 @@ from airflow_provider_looker_segment.operators.segment import (
     SegmentIdentifyOperator,
 )
 from airflow_provider_looker_segment.retry import POLICY
+
+if TYPE_CHECKING:
+    from airflow_provider_looker_segment.core.guards import Guards
+    from airflow_provider_looker_segment.core.mapping import Mapping
 
 RETRIES: dict[str, Any] = {
     "retries": 3,
@@ -109,7 +111,7 @@ def look_to_segment(
         )
         identify = SegmentIdentifyOperator.partial(
             task_id="identify",
-            max_messages_per_second=arguments.messages_per_second(max_messages_per_second),
+            max_messages_per_second=messages_per_second(max_messages_per_second),
             segment_conn_id=segment_conn_id,
             map_index_template="rows {{ task.shard['rows'] }}",
             **task_kwargs,

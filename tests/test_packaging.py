@@ -148,6 +148,14 @@ def test_importing_operators_loads_no_sdk() -> None:
     assert loaded_by(*OPERATORS, after="airflow.sdk.bases.operator").isdisjoint(SDKS)
 
 
+def test_the_task_group_loads_next_to_nothing() -> None:
+    """What most DAG files import leaves the work of its tasks to the tasks."""
+    loaded = loaded_by(
+        "airflow_provider_looker_segment.task_groups", after="airflow.sdk.bases.operator"
+    )
+    assert loaded.isdisjoint((*SDKS, "cryptography", "requests", "sqlite3", "urllib3"))
+
+
 @pytest.mark.parametrize(("file", "extra"), list(product(CONSTRAINTS, ("", "dev"))))
 def test_pins_are_within_the_declared_ranges(
     setup_cfg: configparser.ConfigParser, file: str, extra: str

@@ -6,13 +6,35 @@ Times enter as arguments, times leave; nothing here waits or reads a clock.
 from __future__ import annotations
 
 from collections import deque
-from math import inf
+from math import inf, nan
+from typing import Any
+
+from airflow_provider_looker_segment.exceptions import PermanentError
 
 _SPAN_S = 1.006
 """A little more than a second, for what a request's time does not tell about its way."""
 
 _LEARNING = 8
 """Requests before the quickest of them says how quick a request can be."""
+
+
+def messages_per_second(said: Any) -> float:
+    """Read a rate.
+
+    :raises PermanentError: when it is no number above 0.
+    """
+    try:
+        rate = nan if isinstance(said, bool) else float(said)
+    except (TypeError, ValueError):
+        rate = nan
+    if not 0 < rate < inf:
+        raise PermanentError(
+            "Argument `max_messages_per_second`:",
+            should="be a number above 0",
+            but="it is not",
+            do="Mend it, or leave it out to send at half of what a workspace may.",
+        )
+    return rate
 
 
 class Pace:

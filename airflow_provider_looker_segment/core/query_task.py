@@ -25,6 +25,9 @@ TIMEOUT: Final = "timeout"
 UNKNOWN: Final = "unknown"
 """Ours, not Looker's: it would not say."""
 
+DEFAULT_TIMEOUT_S = 4 * 3_600.0
+"""Seconds that a query may take unless said otherwise; Looker itself sets it no limit."""
+
 _FIRST_INTERVAL_S = 2.0
 _LONGEST_INTERVAL_S = 30.0
 _GROWTH = 1.5

@@ -31,9 +31,6 @@ from airflow_provider_looker_segment.hooks.looker import Answer, LookerHook
 from airflow_provider_looker_segment.hooks.looker_metadata import result_parameters
 from airflow_provider_looker_segment.hooks.refusal import is_missing
 
-DEFAULT_TIMEOUT_S = 4 * 3_600.0
-"""Seconds that a query may take unless said otherwise; Looker itself sets it no limit."""
-
 _POLL_TIMEOUT_S = 60
 _CANCEL_TIMEOUT_S = 10
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ast
 import json
-import math
 from collections.abc import Mapping as AbstractMapping
 from collections.abc import Sequence
 from dataclasses import replace
@@ -99,25 +98,6 @@ def row_limit(said: Any) -> RowLimit:
         but="it is none of them",
         do="Mend it, or leave it out.",
     )
-
-
-def messages_per_second(said: Any) -> float:
-    """Read a rate.
-
-    :raises PermanentError: when it is no number above 0.
-    """
-    try:
-        rate = math.nan if isinstance(said, bool) else float(said)
-    except (TypeError, ValueError):
-        rate = math.nan
-    if not 0 < rate < math.inf:
-        raise PermanentError(
-            "Argument `max_messages_per_second`:",
-            should="be a number above 0",
-            but="it is not",
-            do="Mend it, or leave it out to send at half of what a workspace may.",
-        )
-    return rate
 
 
 def names(name: str, said: Any) -> list[str]:

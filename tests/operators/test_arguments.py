@@ -9,6 +9,7 @@ import pytest
 from jinja2 import StrictUndefined
 
 from airflow_provider_looker_segment.core.mapping import Mapping
+from airflow_provider_looker_segment.core.pacing import messages_per_second
 from airflow_provider_looker_segment.exceptions import PermanentError
 from airflow_provider_looker_segment.operators import arguments
 
@@ -53,14 +54,14 @@ def test_a_row_limit_that_is_neither_is_refused(said: Any) -> None:
 @pytest.mark.parametrize(("said", "read"), [(500, 500.0), ("500", 500.0), (0.5, 0.5)])
 def test_a_rate_is_a_number(said: Any, read: float) -> None:
     """Text that is a number is one."""
-    assert read == arguments.messages_per_second(said)
+    assert read == messages_per_second(said)
 
 
 @pytest.mark.parametrize("said", [0, -1, "0", float("nan"), "inf", True, None, "fast", "{{ x }}"])
 def test_a_rate_at_which_nothing_or_anything_may_leave_is_refused(said: Any) -> None:
     """A rate that cannot be kept is said so, not divided by."""
     with pytest.raises(PermanentError, match="should be a number above 0"):
-        arguments.messages_per_second(said)
+        messages_per_second(said)
 
 
 @pytest.mark.parametrize(
