@@ -237,6 +237,11 @@ class LiveAirflow:
         }
         return Run(dag_id, self._post(f"dags/{dag_id}/dagRuns", body)["dag_run_id"])
 
+    def asset_event(self, name: str) -> None:
+        """Say that an asset has changed."""
+        assets = self._get("assets", name_pattern=name)["assets"]
+        self._post("assets/events", {"asset_id": assets[0]["id"]})
+
     def backfill(
         self,
         dag_id: str,
@@ -272,7 +277,13 @@ class LiveAirflow:
             return len(states()) == runs and OVER.issuperset(states())
 
         self._until(are_over, timeout_s, f"backfill {dag_id}")
+        # Airflow allows no other one before it has noticed.
+        self._until(lambda: self._no_backfill(dag_id), 120, f"end the backfill of {dag_id}")
         return states()
+
+    def _no_backfill(self, dag_id: str) -> bool:
+        found = self._get("backfills", dag_id=dag_id)["backfills"]
+        return all(backfill["completed_at"] for backfill in found)
 
     def runs(self, dag_id: str) -> dict[Run, str]:
         """Return the runs of a DAG with their states."""
