@@ -340,8 +340,11 @@ class Preparation:
         return trait, self._converter(trait)
 
     def _without_pivots(self, path: str) -> str:
-        for trait, shown in self.pivot_names.items():
-            path = path.replace(trait, shown)
+        # The longest first, because a name may begin like another; paths quote as Python does.
+        for trait in sorted(self.pivot_names, key=len, reverse=True):
+            escaped = trait.replace("\\", "\\\\").replace("'", "\\'")
+            path = path.replace(escaped, self.pivot_names[trait])
+            path = path.replace(trait, self.pivot_names[trait])
         return path
 
     def _shown_pivot(self, key: str) -> str:

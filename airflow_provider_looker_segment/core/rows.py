@@ -338,7 +338,7 @@ class RowStream:
         # result; beside one they still say that something went wrong.
         said_so = (rest.get(key) for key in ("errors", "looker_error", "message", "error"))
         errors = next((said for said in said_so if said), None)
-        if errors is None and rest.get("status") in _UNFINISHED_STATUSES:
+        if errors is None and str(rest.get("status")) in _UNFINISHED_STATUSES:
             errors = f"its status is {rest['status']}"
         if errors is None:
             return

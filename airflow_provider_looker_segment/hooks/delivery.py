@@ -135,10 +135,12 @@ class Delivery:
         parts = [_Part(batch)]
         try:
             while parts:
-                answer = self._post(parts[0])
-                part = parts.pop(0)
+                part = parts[0]
+                answer = self._post(part)
                 if answer.kind == "accepted":
                     self.receipt.accepted += len(part.messages)
+                parts.pop(0)
+                if answer.kind == "accepted":
                     self._refused_in_a_row = 0
                     self._on_progress(self.receipt)
                 elif len(part.messages) > 1:
@@ -177,7 +179,8 @@ class Delivery:
                 part.maybe_accepted = earlier
                 raise
             self._pace.answered(sent_at=sent_at, now=time.monotonic())
-            part.maybe_accepted = earlier or answer.maybe_accepted
+            # Also what was accepted, until it is counted: Airflow may end the task in between.
+            part.maybe_accepted = earlier or answer.maybe_accepted or answer.kind == "accepted"
             self.receipt.requests += 1
             self.receipt.sent_bytes += sum(message.size_bytes for message in part.messages)
             if answer.kind in ("accepted", "bad_content", "too_large"):

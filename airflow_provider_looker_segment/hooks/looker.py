@@ -24,6 +24,7 @@ from airflow_provider_looker_segment.core.look import Look, read_look
 from airflow_provider_looker_segment.core.query import RunQuery
 from airflow_provider_looker_segment.core.wording import without_values
 from airflow_provider_looker_segment.exceptions import PermanentError, TransientError
+from airflow_provider_looker_segment.hooks.deadline import within
 from airflow_provider_looker_segment.hooks.looker_check import signed_in
 from airflow_provider_looker_segment.hooks.looker_metadata import (
     EXPLORE_KEYS,
@@ -50,6 +51,7 @@ Result = TypeVar("Result")
 
 _PIECE_BYTES = 65_536
 _CONNECT_TIMEOUT_S = 10.0
+_SIGN_OUT_S = 10.0
 _TEST_PATIENCE_S = 10.0  # somebody sits before the form and waits
 
 
@@ -121,12 +123,10 @@ class LookerHook(BaseHook):
         """Sign out, if it ever signed in. A failure to do so changes nothing for the caller."""
         if "sdk" not in self.__dict__:
             return
-        from looker_sdk.error import SDKError  # noqa: PLC0415 - the SDK costs a second at import
-
-        with contextlib.suppress(SDKError):
+        with contextlib.suppress(Exception):  # the SDK stumbles over some answers
             # Each ends one sign-in, if there is one: as another user, and the key's own.
             for _ in range(2):
-                self.sdk.auth.logout()
+                within(_SIGN_OUT_S, self.sdk.auth.logout)
         self._session.close()
 
     def test_connection(self) -> tuple[bool, str]:
@@ -177,7 +177,7 @@ class LookerHook(BaseHook):
 
         :param where: how messages name the Look.
         """
-        from looker_sdk.sdk.api40 import models  # noqa: PLC0415 - see close()
+        from looker_sdk.sdk.api40 import models  # noqa: PLC0415 - it costs a second
 
         created = self.ask(
             f"{where}: its query",
@@ -221,7 +221,7 @@ class LookerHook(BaseHook):
             response.close()
 
     def _get(self, path: str, parameters: dict[str, Any]) -> requests.Response:
-        from looker_sdk.rtl.requests_transport import NullAuth  # noqa: PLC0415 - see close()
+        from looker_sdk.rtl.requests_transport import NullAuth  # noqa: PLC0415 - it costs a second
 
         headers = self._translated(lambda: self.sdk.auth.authenticate({}))
         try:
@@ -242,7 +242,7 @@ class LookerHook(BaseHook):
         raise refusal
 
     def _pieces(self, response: requests.Response, *, where: str) -> Iterator[bytes]:
-        from urllib3.exceptions import HTTPError  # noqa: PLC0415 - see close()
+        from urllib3.exceptions import HTTPError  # noqa: PLC0415 - it costs a second
 
         reading_s, size = 0.0, 0
         while True:
@@ -270,9 +270,9 @@ class LookerHook(BaseHook):
     def _translated(self, call: Callable[[], Result]) -> Result:
         """Call the SDK; whatever it raises becomes a :class:`Refusal`."""
         import attr  # noqa: PLC0415, F401 - cattrs needs it first
-        from cattrs import BaseValidationError  # noqa: PLC0415 - see close()
-        from looker_sdk.error import SDKError  # noqa: PLC0415 - see close()
-        from looker_sdk.rtl.serialize import DeserializeError  # noqa: PLC0415 - see close()
+        from cattrs import BaseValidationError  # noqa: PLC0415 - it costs a second
+        from looker_sdk.error import SDKError  # noqa: PLC0415 - it costs a second
+        from looker_sdk.rtl.serialize import DeserializeError  # noqa: PLC0415 - it costs a second
 
         session = self._session
         session.forget()
@@ -327,7 +327,7 @@ class LookerHook(BaseHook):
         raise AssertionError  # pragma: no cover - the loop has no other end
 
     def _forget_token(self) -> None:
-        from looker_sdk.rtl.auth_token import AuthToken  # noqa: PLC0415 - see close()
+        from looker_sdk.rtl.auth_token import AuthToken  # noqa: PLC0415 - it costs a second
 
         self.sdk.auth.token = AuthToken()
         self.sdk.auth.sudo_token = AuthToken()

@@ -162,7 +162,7 @@ def words(body: bytes) -> str:
     text = body[:_MAX_SAID_BYTES].decode("utf-8", "replace")
     try:
         document = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return without_values(text, max_chars=120) or "nothing"
     if not isinstance(document, dict):
         return "an unexpected document"

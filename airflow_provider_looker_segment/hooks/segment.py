@@ -23,7 +23,10 @@ from airflow_provider_looker_segment.core.retry_after import retry_after_s
 from airflow_provider_looker_segment.exceptions import PermanentError, TransientError
 from airflow_provider_looker_segment.hooks.deadline import DeadlineError, within
 from airflow_provider_looker_segment.hooks.segment_check import looked_up
-from airflow_provider_looker_segment.hooks.segment_oauth import SegmentToken
+from airflow_provider_looker_segment.hooks.segment_oauth import (
+    TIMEOUTS_OF_A_REQUEST,
+    SegmentToken,
+)
 from airflow_provider_looker_segment.hooks.tls import FixedTrust, unchanged
 
 Kind = Literal["accepted", "bad_content", "too_large", "wait", "stop"]
@@ -32,8 +35,6 @@ _CONTENT_STATUSES: dict[int, Kind] = {400: "bad_content", 413: "too_large"}
 _WAIT_STATUSES = frozenset({408, 410, 429, 460})
 _TOKEN_STATUSES = frozenset({401, 403, 511})
 _STOP_STATUSES = frozenset({501, 505, 511})
-_TIMEOUTS_OF_A_REQUEST = 4
-"""Connecting, sending, the answer's head and its body may each take the connection's timeout."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,7 @@ class SegmentHook(BaseHook):
             token = self._token.held() if self._token else None
         except TransientError as error:
             return Answer("wait", error.but, retry_after_s=error.retry_after_s)
-        longest_s = _TIMEOUTS_OF_A_REQUEST * settings.timeout_s
+        longest_s = TIMEOUTS_OF_A_REQUEST * settings.timeout_s
         try:
             response = within(
                 longest_s,
@@ -131,6 +132,9 @@ class SegmentHook(BaseHook):
             return _refused(error.response)
         except OSError as error:
             return _unanswered(error)
+        except RecursionError:
+            # An answer of another kind than Segment's, nested deeper than anybody reads.
+            return Answer("wait", "it answered with something odd", maybe_accepted=True)
         return _judged(response)
 
     def test_connection(self) -> tuple[bool, str]:

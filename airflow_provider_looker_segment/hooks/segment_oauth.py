@@ -17,11 +17,15 @@ import requests
 from airflow_provider_looker_segment.connections import SegmentSettings
 from airflow_provider_looker_segment.core.retry_after import retry_after_s
 from airflow_provider_looker_segment.exceptions import PermanentError, TransientError
+from airflow_provider_looker_segment.hooks.deadline import DeadlineError, within
 from airflow_provider_looker_segment.hooks.tls import unchanged
 
 _SCOPE = "tracking_api:write"
 _ASSERTION_S = 55
 """Seconds that a signed question is good for; Segment refuses 60 and more."""
+
+TIMEOUTS_OF_A_REQUEST = 4
+"""Connecting, sending, the answer's head and its body may each take the connection's timeout."""
 
 _SPARE_S = 30.0
 """Seconds before its end from which a token is not used any more."""
@@ -64,25 +68,17 @@ class SegmentToken:
         oauth = self._settings.oauth
         assert oauth is not None
         asked_at = time.monotonic()
+        longest_s = TIMEOUTS_OF_A_REQUEST * self._settings.timeout_s
+        assertion = self._assertion()
         try:
-            # The body and the server's answer are secrets: neither may be logged or quoted.
-            answer = requests.post(
-                f"{oauth.server}/token",
-                data={
-                    "grant_type": "client_credentials",
-                    "client_assertion_type": (
-                        "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-                    ),
-                    "client_assertion": self._assertion(),
-                    "scope": _SCOPE,
-                },
-                auth=unchanged,
-                timeout=self._settings.timeout_s,
-                verify=self._settings.ca_bundle or True,
-                allow_redirects=False,
-            )
+            answer = within(longest_s, lambda: self._asked(oauth.server, assertion))
+        except DeadlineError:
+            raise self._later(f"it took more than {longest_s:.0f} s") from None
         except requests.RequestException as error:
             raise self._later(f"the network failed ({type(error).__name__})") from None
+        except OSError as error:
+            # The library raises it before it connects, where it cannot read a file it needs.
+            raise self._refused(f"its CA bundle cannot be read ({type(error).__name__})") from None
         if answer.status_code in (408, 429) or answer.status_code >= 500:
             delay_s = retry_after_s(answer.headers, now=datetime.now(UTC))
             raise self._later(f"it answered {answer.status_code}", retry_after_s=delay_s)
@@ -93,6 +89,22 @@ class SegmentToken:
         self._token = said["access_token"]
         self._good_until = (
             asked_at + (float(seconds) if isinstance(seconds, int) else 60) - _SPARE_S
+        )
+
+    def _asked(self, server: str, assertion: str) -> requests.Response:
+        # The body and the server's answer are secrets: neither may be logged or quoted.
+        return requests.post(
+            f"{server}/token",
+            data={
+                "grant_type": "client_credentials",
+                "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+                "client_assertion": assertion,
+                "scope": _SCOPE,
+            },
+            auth=unchanged,
+            timeout=self._settings.timeout_s,
+            verify=self._settings.ca_bundle or True,
+            allow_redirects=False,
         )
 
     def _assertion(self) -> str:
@@ -169,6 +181,6 @@ class HeldToken:
 def _json(answer: requests.Response) -> dict[str, Any]:
     try:
         said = answer.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return said if isinstance(said, dict) else {}

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import ObjectStoragePath
 
 from airflow_provider_looker_segment.connections import refuse_secret
+from airflow_provider_looker_segment.core.identity import identifier, trimmed
 from airflow_provider_looker_segment.exceptions import PermanentError, TransientError
 from airflow_provider_looker_segment.stores.chunks import Seal
 
@@ -235,8 +236,9 @@ def forget(folder: str, seal: Seal, values: Collection[str]) -> int:
     """Delete the files that hold a row or a message about somebody; return how many.
 
     :param seal: of this sync; files that it cannot open are another's, and stay.
-    :param values: ids and e-mail addresses.
+    :param values: ids and e-mail addresses, in whatever spelling.
     """
+    values = {spelling for value in values for spelling in (value, value.lower())}
     path = ObjectStoragePath(folder)
     deleted = 0
     for file in list(path.iterdir()) if path.is_dir() else ():
@@ -259,7 +261,8 @@ def _holds(content: Any, values: Collection[str]) -> bool:
         return any(_holds(value, values) for value in content.values())
     if isinstance(content, list):
         return any(_holds(value, values) for value in content)
-    return str(content).strip() in values
+    text = trimmed(str(content))
+    return bool({text, text.lower(), identifier(content)[0]} & set(values))
 
 
 def read(path: str, seal: Seal, *, now: datetime) -> Iterator[Reject]:

@@ -233,3 +233,33 @@ def test_a_netrc_file_stays_with_the_worker(
 
     assert {} == flow.errors
     arrived(flow, PEOPLE)
+
+
+@pytest.mark.parametrize("status", [[], {}, "killed"])
+def test_an_odd_status_is_no_crash(status: Any) -> None:
+    """Whatever stands there, rows come or an error of this package does."""
+    body = f'{{"status":{json.dumps(status)},"data":[{row()}]}}'
+    stream = RowStream([body.encode()], look="Look 1")
+    if status == "killed":
+        with pytest.raises(PermanentError, match="killed"):
+            list(stream)
+    else:
+        assert 1 == len(list(stream))
+
+
+def test_a_sign_out_that_goes_wrong_changes_nothing(
+    start: Start, sandbox: Any, clock: Clock
+) -> None:
+    """The rows have been read by then; the SDK stumbles over answers that are not UTF-8."""
+    sandbox.looker_faults.add(
+        "status", status=405, body="d\u00e9j\u00e0", path="/logout$", times=-1, method="DELETE"
+    )
+    flow = start().run()
+
+    assert {} == flow.errors
+    arrived(flow, PEOPLE)
+
+
+def test_words_of_any_depth_are_words() -> None:
+    """An error's body may be nested deeper than anybody reads."""
+    assert "[" not in refusal.words(b"[" * 60_000)

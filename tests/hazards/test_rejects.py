@@ -161,10 +161,11 @@ def test_a_file_that_is_none_is_told_in_one_sentence(
     """No traceback, and the exit status of an error."""
     (tmp_path / "x.rejects").write_bytes(content)
     assert 2 == cli.main(["rejects", address or f"file://{tmp_path}/x.rejects"])
-    said = capsys.readouterr().err
+    lines = capsys.readouterr().err.splitlines()
+    # Airflow 3.1 itself warns of every connection type with an underscore.
+    (said,) = [line for line in lines if "RFC3986" not in line]
 
     assert "Rejects" in said
-    assert 1 == len(said.splitlines())
 
 
 def test_without_a_folder_nothing_is_kept(start: Start, answer: Answer, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from airflow_provider_looker_segment.stores.rejects import (
     Reject,
     RejectWriter,
     cells,
+    forget,
     read,
 )
 
@@ -263,3 +264,21 @@ def test_cells_are_kept_without_their_decoration() -> None:
 
     expected = {"users.id": None, "orders.count": {"a|FIELD|b": 2, "$$$_row_total_$$$": {}}}
     assert expected == cells(row)
+
+
+@pytest.mark.parametrize(
+    ("cell", "user"),
+    [
+        (17850.0, "17850"),
+        ("\u200b17850", "17850"),
+        ("Ty@Example.com", "ty@example.com"),
+        ("ty@example.com", "Ty@example.com"),
+    ],
+)
+def test_forgetting_knows_every_spelling(tmp_path: Path, cell: object, user: str) -> None:
+    """A cell holds what Looker sent; a user is whom the mapping made of it."""
+    write(tmp_path, Reject(1, "array_value", "", {"users.id": cell}))
+
+    assert 0 == forget(f"file://{tmp_path}", SEAL, ["somebody else"])
+    assert 1 == forget(f"file://{tmp_path}", SEAL, [user])
+    assert [] == list(tmp_path.iterdir())
