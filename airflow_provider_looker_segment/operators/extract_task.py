@@ -47,6 +47,7 @@ def run(operator: LookerRunLookOperator, context: Context) -> list[dict[str, Any
     approve = arguments.address("approve", operator.approve)
     if approve:
         with airflow_errors():
+            _refuse_dry(operator)
             sync = SyncStore(_sync_id(operator, arguments.look_id(operator.look_id)))
             return take_over(context["ti"], sync, approve)
     with airflow_errors(), closing(LookerHook(operator.looker_conn_id)) as hook:
@@ -86,6 +87,22 @@ def _refuse_alone(operator: LookerRunLookOperator, ti: Any) -> None:
             but=f"in this run these are done: {', '.join(done)}",
             do="Nothing was read or sent. Clear this task together with its downstream tasks.",
         )
+
+
+def _refuse_dry(operator: LookerRunLookOperator) -> None:
+    """Refuse to use up what waits for approval where nothing may be sent."""
+    if arguments.flag("dry_run", operator.is_dry_run):
+        why = "this is a dry run"
+    elif not SegmentSettings.read(operator.segment_conn_id).send:
+        why = f"`send` is off in connection {operator.segment_conn_id!r}"
+    else:
+        return
+    raise PermanentError(
+        "Argument `approve`:",
+        should="be used where messages are sent",
+        but=why,
+        do="Nothing was sent, and the stopped run still waits. Approve it in a run that sends.",
+    )
 
 
 def _extraction(operator: LookerRunLookOperator, context: Context, hook: LookerHook) -> Extraction:

@@ -232,6 +232,23 @@ def test_a_stopped_run_can_be_approved(begin: Open, mode: str) -> None:
     assert mode == "full" or 0 == after.books["messages"]
 
 
+@pytest.mark.parametrize("switch", ["argument", "connection"])
+def test_an_approval_that_may_not_send_is_refused(
+    begin: Open, sandbox: Any, monkeypatch: pytest.MonkeyPatch, switch: str
+) -> None:
+    """Neither is anything sent, nor is what waits used up."""
+    held = begin(1, users(1), guards={"min_rows": 2}).run()
+    with monkeypatch.context() as patch:
+        if switch == "connection":
+            connect(patch, sandbox, extra={"send": False})
+        dry = begin(2, {}, approve=held.run_id, dry_run=switch == "argument").run()
+
+    assert "still waits" in str(dry.errors["extract"])
+    assert 0 == dry.record["requests"]
+    assert held.xcoms.chunks()
+    assert {"u-1"} == set(green(begin(2, {}, approve=held.run_id)).profiles)
+
+
 def test_a_green_run_ends_the_wait_for_approval(begin: Open) -> None:
     """What a later run has sent is not to be undone by an earlier one's chunks."""
     held = begin(1, users(1), guards={"min_rows": 2}).run()
