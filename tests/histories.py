@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,6 +47,8 @@ class Storage(MemoryFileSystem):
     store: dict[str, Any] = {}  # noqa: RUF012 - as its base has it
     pseudo_dirs = [""]  # noqa: RUF012
     writes_left: int | None = None
+    before_pointing: Callable[[], None] | None = None
+    """What happens once, just before a pointer is written the next time."""
 
     def _write(self) -> None:
         if Storage.writes_left is not None:
@@ -55,6 +58,10 @@ class Storage(MemoryFileSystem):
 
     def _open(self, path: str, mode: str = "rb", **kwargs: Any) -> Any:
         if mode != "rb":
+            meanwhile = Storage.before_pointing
+            if meanwhile is not None and path.endswith("current.json"):
+                Storage.before_pointing = None
+                meanwhile()
             self._write()
         return super()._open(path, mode, **kwargs)
 

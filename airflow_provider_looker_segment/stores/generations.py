@@ -78,8 +78,9 @@ class Generations:
         :raises PermanentError: when the pointer is gone, or is another sync's.
         """
         pointer = self._folder.pointer()
-        generation = 0 if pointer is None else pointer["generation"]
-        if generation < self._remembered or (pointer is None and self._was_there()):
+        generation = 0 if pointer is None else int(pointer["generation"])
+        is_lost = pointer is None and (self._remembered > 0 or self._was_there())
+        if is_lost or self._is_outdated(generation):
             raise PermanentError(
                 self._folder.where,
                 should=f"be there, at generation {max(self._remembered, 1)} or later",
@@ -90,6 +91,17 @@ class Generations:
         if pointer is not None:
             self._check(pointer)
         return pointer
+
+    def _is_outdated(self, generation: int) -> bool:
+        """Whether more is missing than what is committed once more.
+
+        Where two commits point at one moment, the later one undoes the other's: its files are kept
+        until a commit that knows of it.
+        """
+        if generation >= self._remembered:
+            return False
+        waiting = sum(bool({"fates", "forget"} & kinds) for kinds in self._folder.runs().values())
+        return generation + waiting < self._remembered
 
     def _was_there(self) -> bool:
         """Whether there are generations that a killed first commit does not explain."""
@@ -171,9 +183,10 @@ class Generations:
                 "secret": self._seal.fingerprint,
             }
         )
+        # A later one may be what a slower commit, made from the same one, is about to point at.
+        oldest_kept = 0 if over is None else int(over["generation"]) + 1
         for other in self._folder.generations():
-            # One that is not older is being written by another commit.
-            if other not in (name, before) and other[:_DIGITS] < name[:_DIGITS]:
+            if other not in (name, before) and int(other[:_DIGITS]) < oldest_kept:
                 self._folder.delete_generation(other)
         return generation
 

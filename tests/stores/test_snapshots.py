@@ -84,6 +84,43 @@ def test_a_lost_folder_never_means_that_all_are_new() -> None:
         pass
 
 
+def test_two_reports_that_point_at_one_moment() -> None:
+    """The later one undoes the other, whose run is committed once more; nothing is lost."""
+    sync = begun()
+    slow, fast = (sync.extract(2, {user: {"a": 2}}) for user in ("slow", "fast"))
+    sync.deliver(slow)
+    sync.deliver(fast)
+    Storage.before_pointing = lambda: sync.report(fast)
+    sync.report(slow)
+    assert 2 == sync.store.facts()["generation"]
+    remembered = store(sync, remembered=3)
+
+    with remembered.begin("next", {}):
+        pass
+
+    assert 3 == remembered.facts()["generation"]
+    assert ["in", "in"] == [
+        (remembered.user(key_of(sync, user)) or {})["told"] for user in ("slow", "fast")
+    ]
+    assert [] == sync.extract(3, {user: {"a": 2} for user in ("slow", "fast")}).lines
+    with pytest.raises(PermanentError, match="generation 4"), store(sync, remembered=4).read():
+        pass
+
+
+def test_generations_that_were_undone_are_deleted() -> None:
+    """Only the current one and the one before stay."""
+    sync = begun()
+    slow, fast = (sync.extract(2, {user: {"a": 2}}) for user in ("slow", "fast"))
+    sync.deliver(slow)
+    sync.deliver(fast)
+    Storage.before_pointing = lambda: sync.report(fast)
+    sync.report(slow)
+    sync.run(3, {"w": {"a": 1}})
+    sync.run(4, {"x": {"a": 1}})
+
+    assert 2 == sum(name.endswith(".sqlite") for name in files())
+
+
 @pytest.mark.parametrize("damage", [b"", b"nonsense"])
 def test_a_damaged_generation_is_refused(damage: bytes) -> None:
     """A file that is not what the pointer says is never read."""
