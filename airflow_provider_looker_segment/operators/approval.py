@@ -5,28 +5,40 @@ The id of the stopped DAG run enters, its shards leave; neither Looker nor the r
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from airflow_provider_looker_segment.core.manifest import Manifest
 from airflow_provider_looker_segment.exceptions import PermanentError
-from airflow_provider_looker_segment.operators.history import about_of, approved, open_store
+from airflow_provider_looker_segment.operators.history import about_of, approve, open_store, waiting
+from airflow_provider_looker_segment.operators.history_plan import check_full
 from airflow_provider_looker_segment.stores.chunks import MANIFEST_KEY, STOPPED_SHARDS_KEY
 from airflow_provider_looker_segment.stores.syncs import SyncStore
 
 
-def take_over(ti: Any, sync: SyncStore, run_id: str) -> list[dict[str, Any]]:
+def take_over(ti: Any, sync: SyncStore, run_id: str, *, allow_older: bool) -> list[dict[str, Any]]:
     """Deliver what a stopped run would have sent.
 
     :param ti: the extract task of the run that delivers.
     :param run_id: of the DAG run that a guard stopped.
+    :param allow_older: whether a full run may overwrite what a newer window has said.
     :return: its shards.
-    :raises PermanentError: when there is no such run, or it is not what it was.
+    :raises PermanentError: when there is no such run, it is not what it was, or it is out of date.
     """
-    stopped = approved(sync, run_id, ti)
+    stopped = waiting(sync, run_id, ti)
     asked = {"task_ids": stopped.task_id, "map_indexes": stopped.map_index, "run_id": run_id}
     said = ti.xcom_pull(key=MANIFEST_KEY, **asked)
     manifest = Manifest.from_dict(said, task_id=stopped.task_id)
     shards = ti.xcom_pull(key=STOPPED_SHARDS_KEY, **asked)
+    if manifest.mode == "full":
+        check_full(
+            sync.read(),
+            datetime.fromisoformat(str(manifest.window["end"])),
+            where=f"Look {manifest.look['id']}",
+            sync_id=sync.sync_id,
+            allow_older=allow_older,
+        )
+    approve(sync, stopped, ti)
     is_there = manifest.generation == stopped.generation and isinstance(shards, list)
     if is_there and manifest.history:
         record = sync.read()

@@ -49,7 +49,8 @@ def run(operator: LookerRunLookOperator, context: Context) -> list[dict[str, Any
         with airflow_errors():
             _refuse_dry(operator)
             sync = SyncStore(_sync_id(operator, arguments.look_id(operator.look_id)))
-            return take_over(context["ti"], sync, approve)
+            allow_older = arguments.flag("allow_older", operator.allow_older)
+            return take_over(context["ti"], sync, approve, allow_older=allow_older)
     with airflow_errors(), closing(LookerHook(operator.looker_conn_id)) as hook:
         extraction = _extraction(operator, context, hook)
         if operator.query_task or operator.deferrable:

@@ -320,14 +320,13 @@ def delete_stopped(sync: SyncStore, ti: Any, store: SnapshotStore | None) -> Non
     sync.write(replace(record, stopped=None))
 
 
-def approved(sync: SyncStore, run_id: str, ti: Any) -> StoppedRun:
-    """Find the run that somebody has approved, and note who delivers it.
+def waiting(sync: SyncStore, run_id: str, ti: Any) -> StoppedRun:
+    """Find the run that somebody has approved.
 
     :param run_id: of the DAG run that a guard stopped.
     :raises PermanentError: when no such run waits.
     """
-    record = sync.read()
-    stopped = record.stopped
+    stopped = sync.read().stopped
     if (
         stopped is None
         or (stopped.dag_id, stopped.run_id, stopped.task_id) != (ti.dag_id, run_id, ti.task_id)
@@ -339,6 +338,9 @@ def approved(sync: SyncStore, run_id: str, ti: Any) -> StoppedRun:
             but="it is not, or a later run was green, or it was approved already",
             do="Run the Look again without `approve`.",
         )
-    stopped = replace(stopped, approved_by=ti.run_id)
-    sync.write(replace(record, stopped=stopped))
     return stopped
+
+
+def approve(sync: SyncStore, stopped: StoppedRun, ti: Any) -> None:
+    """Note who delivers a run that waited."""
+    sync.write(replace(sync.read(), stopped=replace(stopped, approved_by=ti.run_id)))

@@ -53,7 +53,14 @@ def plan_history(
     end = datetime.fromisoformat(str(manifest.window["end"]))
     store = None
     if rules is None:
-        _check_full(operator, record, end, manifest, where=planned.look.where)
+        if not manifest.dry_run:
+            check_full(
+                record,
+                end,
+                where=planned.look.where,
+                sync_id=manifest.sync_id,
+                allow_older=arguments.flag("allow_older", operator.allow_older),
+            )
     else:
         place = arguments.snapshot(operator.snapshot)
         if not place:
@@ -113,22 +120,21 @@ def _contract(
     return {**now, "run_filters": record.contract["run_filters"]}
 
 
-def _check_full(
-    operator: LookerRunLookOperator,
-    record: SyncRecord,
-    end: datetime,
-    manifest: Manifest,
-    *,
-    where: str,
+def check_full(
+    record: SyncRecord, end: datetime, *, where: str, sync_id: str, allow_older: bool
 ) -> None:
-    if manifest.dry_run:
-        return
+    """Refuse a full run that would contradict what its sync has sent.
+
+    :param end: of the run's window.
+    :param allow_older: whether it may overwrite what a newer window has said.
+    :raises PermanentError: when the sync has a snapshot, or has reported a newer window.
+    """
     if record.generation:
         raise PermanentError(
-            f"{where}: the sync {manifest.sync_id!r}",
+            f"{where}: the sync {sync_id!r}",
             should='run in mode "changed" or "mirror"',
             but="this run is full, and the snapshot would no longer say what Segment holds",
-            do="Nothing was queried. Give full runs a sync_id of their own, or reset the snapshot.",
+            do="Nothing was sent. Give full runs a sync_id of their own, or reset the snapshot.",
         )
-    if not arguments.flag("allow_older", operator.allow_older):
-        record.check_window(end, where=where, sync_id=manifest.sync_id)
+    if not allow_older:
+        record.check_window(end, where=where, sync_id=sync_id)

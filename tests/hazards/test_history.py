@@ -249,6 +249,31 @@ def test_an_approval_that_may_not_send_is_refused(
     assert {"u-1"} == set(green(begin(2, {}, approve=held.run_id)).profiles)
 
 
+def test_an_approval_does_not_go_back_in_time(begin: Open, sandbox: Any) -> None:
+    """What a newer window has said meanwhile, even in a red run, is not overwritten unasked."""
+    full = {"mode": "full"}
+    held = begin(1, users(1, note="old"), **full, guards={"min_rows": 2}).run()
+    sandbox.segment_faults.add("poison", pattern='"u-2"', path=BATCH, times=-1)
+    assert {"report"} == set(begin(2, users(1, 2, note="new"), **full).run().errors)
+    late = begin(3, {}, **full, approve=held.run_id).run()
+
+    assert "would overwrite newer traits" in str(late.errors["extract"])
+    assert "new" == late.profiles["u-1"]["note"]
+    insisted = green(begin(3, {}, **full, approve=held.run_id, allow_older=True))
+    assert "old" == insisted.profiles["u-1"]["note"]
+
+
+def test_an_approval_does_not_pass_a_snapshot_by(begin: Open, sandbox: Any) -> None:
+    """A full run that waited while the sync was given a snapshot is not delivered."""
+    held = begin(2, users(1, note="full"), mode="full", guards={"min_rows": 2}).run()
+    sandbox.segment_faults.add("poison", pattern='"u-2"', path=BATCH, times=-1)
+    assert {"report"} == set(begin(1, users(1, 2)).run().errors)
+    late = begin(3, {}, mode="full", approve=held.run_id).run()
+
+    assert "sync_id of their own" in str(late.errors["extract"])
+    assert "n" == late.profiles["u-1"]["note"]
+
+
 def test_a_green_run_ends_the_wait_for_approval(begin: Open) -> None:
     """What a later run has sent is not to be undone by an earlier one's chunks."""
     held = begin(1, users(1), guards={"min_rows": 2}).run()
