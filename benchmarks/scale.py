@@ -74,7 +74,7 @@ class Arrived:
     """What one run has left in Segment.
 
     :param messages: requests may repeat some; what has an id of its own counts once.
-    :param outcome: a digest of every user with their traits, and of every message id.
+    :param outcome: a digest of every user with their traits; ids are each run's own.
     """
 
     messages: int
@@ -98,8 +98,8 @@ def arrived(server: Server, kept: Path, seconds: float, report: dict[str, Any]) 
                 known = users.setdefault(message["userId"], said)
                 assert known == said, "one user was sent two messages that differ"
     whole = blake2b(digest_size=16)
-    for user, (traits, id_) in sorted(users.items()):
-        whole.update(user.encode() + traits + id_.encode())
+    for user, (traits, _) in sorted(users.items()):
+        whole.update(user.encode() + traits)
     arrivals = sorted(map(tuple, server.arrived()["arrivals"]))
     return Arrived(
         messages=len(users),
