@@ -76,6 +76,8 @@ class RunHistory:
         self._forgotten = self.sync.forgotten()
         if self._forgotten:
             self._seal = self.sync.seal()
+        if not self.is_dry_run:
+            self._drop_own_stopped()
         if self.store is not None:
             reading = self.store.read() if self.is_dry_run else self._begin(self.store)
             self._base = self._stack.enter_context(reading)
@@ -192,6 +194,16 @@ class RunHistory:
         )
         self.sync.write(replace(self.sync.read(), stopped=stopped))
 
+    def _drop_own_stopped(self) -> None:
+        """Forget what an earlier try of this very task left for approval: its chunks are gone."""
+        record = self.sync.read()
+        stopped = record.stopped
+        if stopped is None or not stopped.is_of(self.ti) or _is_being_delivered(stopped, self.ti):
+            return
+        if self.store is not None and not stopped.approved_by and stopped.run not in ("", self.run):
+            self.store.discard(stopped.run)
+        self.sync.write(replace(record, stopped=None))
+
     def _begin(self, store: SnapshotStore) -> Any:
         for run, about in store.open_runs().items():
             if run != self.run and about:
@@ -200,7 +212,8 @@ class RunHistory:
 
     def _sweep(self, store: SnapshotStore, run: str, about: Mapping[str, Any]) -> None:
         """Close a run whose report will never come."""
-        stopped = self.record.stopped
+        # One may have been stopped since this run began.
+        stopped = self.sync.read().stopped
         if stopped is not None and stopped.run == run and not stopped.approved_by:
             return
         dag_id, run_id, task_id = (about.get(name) for name in ("dag_id", "run_id", "task_id"))
@@ -304,7 +317,8 @@ def delete_stopped(sync: SyncStore, ti: Any, store: SnapshotStore | None) -> Non
     """Delete the chunks of a run that waits for approval, if there is one."""
     record = sync.read()
     stopped = record.stopped
-    if stopped is None:
+    if stopped is None or _is_being_delivered(stopped, ti):
+        # Whoever delivers it deletes it.
         return
     if not stopped.is_of(ti):
         # Airflow itself deletes what an earlier try of this very task has left.
@@ -315,9 +329,18 @@ def delete_stopped(sync: SyncStore, ti: Any, store: SnapshotStore | None) -> Non
             map_index=stopped.map_index,
             of=(stopped.dag_id, stopped.run_id),
         )
-    if store is not None and stopped.run and not stopped.approved_by:
+    if store is not None and not stopped.approved_by and stopped.run not in ("", run_of(ti)):
         store.discard(stopped.run)
     sync.write(replace(record, stopped=None))
+
+
+def _is_being_delivered(stopped: StoppedRun, ti: Any) -> bool:
+    """Whether another DAG run than a task's own has been approved to deliver it, and goes on."""
+    deliverer = stopped.approved_by
+    if not deliverer or (stopped.dag_id, deliverer) == (ti.dag_id, ti.run_id):
+        return False
+    count = ti.get_dr_count(dag_id=stopped.dag_id, run_ids=[deliverer], states=_GOING_ON)
+    return bool(count)
 
 
 def waiting(sync: SyncStore, run_id: str, ti: Any) -> StoppedRun:

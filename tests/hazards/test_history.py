@@ -307,6 +307,68 @@ def test_a_stopped_run_that_was_cleared_is_another(begin: Open) -> None:
     assert "approve" in str(late.errors["extract"])
 
 
+def test_a_run_that_was_stopped_during_another_still_waits(
+    begin: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who began before does not sweep it up."""
+    from airflow.sdk import Variable
+
+    held = begin(1, users(1), guards={"min_rows": 2})
+    other = begin(2, users(1))
+    read = Variable.get
+
+    def stopped_meanwhile(key: str, default: Any = None) -> Any:
+        found = read(key, default)
+        if "_sync_" in key and not held.states:
+            held.run()
+        return found
+
+    monkeypatch.setattr(Variable, "get", stopped_meanwhile)
+    other.extract()
+    assert "success" == other.states["extract"]
+
+    green(begin(3, {}, approve=held.run_id))
+
+
+@pytest.mark.parametrize("mode", ["full", "changed"])
+def test_what_is_being_delivered_is_not_taken_away(begin: Open, mode: str) -> None:
+    """Neither by a green run nor by one that a guard stops."""
+    held = begin(1, users(1, note="old"), mode=mode, guards={"min_rows": 2}).run()
+    late = begin(3, {}, mode=mode, approve=held.run_id).extract()
+    green(begin(2, users(2, 3), mode=mode))
+    begin(2, users(4), mode=mode, guards={"min_rows": 2}).run()
+    late.identify().report()
+
+    assert {} == late.errors
+    assert "old" == late.profiles["u-1"]["note"]
+    assert [] == held.xcoms.chunks()
+
+
+def test_a_run_that_is_stopped_twice_still_waits(begin: Open) -> None:
+    """A try that was killed after the guard had spoken is followed by another."""
+    held = begin(1, users(1), guards={"min_rows": 2}).extract()
+    held.run()
+
+    assert {"u-1"} == set(green(begin(2, {}, approve=held.run_id)).profiles)
+
+
+def test_a_stopped_run_that_reads_anew_no_longer_waits(begin: Open) -> None:
+    """Its chunks are gone, and what it had decided has not been sent."""
+    first = green(begin(0, users(1)))
+    held = begin(1, users(1, 2), guards={"min_rows": 3}).run()
+    assert held.run_id == maintain(first, "show")["waits_for_approval"]
+    held.clear("extract")
+    held.choices["guards"] = {}
+    held.extract()
+    assert "success" == held.states["extract"], held.errors
+
+    said = maintain(first, "show")
+    assert (None, 1) == (said["waits_for_approval"], said["snapshot"]["open_runs"])
+    held.identify().report()
+    assert 1 == held.books["messages"]
+    assert 0 == green(begin(2, users(1, 2))).books["messages"]
+
+
 @pytest.mark.parametrize(
     ("guards", "complaint"),
     [
