@@ -133,26 +133,33 @@ class Maintenance:
         keys = self._keys(user)
         # First of all, so that no run that begins from now on sends them.
         self._sync.forget(keys.values())
+        self._drop(record.stopped, record)
         store = self._store(record)
-        if record.stopped is not None:
-            # They may be in it, and it cannot be approved without them.
-            self._delete_chunks(record.stopped)
-            if store is not None and record.stopped.run:
-                store.discard(record.stopped.run)
-            record = replace(record, stopped=None)
-        if store is not None:
-            generation = store.forget(keys.values())
-            record = replace(record, generation=max(generation, record.generation))
-        self._sync.write(record)
+        generation = 0 if store is None else store.forget(keys.values())
+        # Runs may have been reported, or stopped, meanwhile.
+        now = self._sync.read()
+        if now.stopped != record.stopped:
+            self._drop(now.stopped, now)
+        generation = max(generation, now.generation)
+        self._sync.write(replace(now, stopped=None, generation=generation))
         files = 0
-        if record.rejects:
-            seal = Seal(SegmentSettings.read(record.segment_conn_id))
-            files = rejects.forget(record.rejects, seal, {user})
+        if now.rejects:
+            seal = Seal(SegmentSettings.read(now.segment_conn_id))
+            files = rejects.forget(now.rejects, seal, {user})
         return {
             "sync_id": self._sync.sync_id,
             "says": "no run sends them any more; a run that is under way still may",
             "deleted_rejects": files,
         }
+
+    def _drop(self, stopped: StoppedRun | None, record: SyncRecord) -> None:
+        """Delete a run that waits: they may be in it, and it cannot be approved without them."""
+        if stopped is None:
+            return
+        self._delete_chunks(stopped)
+        store = self._store(record)
+        if store is not None and stopped.run:
+            store.discard(stopped.run)
 
     def _keys(self, user: str) -> dict[str, bytes]:
         seal = self._sync.seal()

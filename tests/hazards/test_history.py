@@ -669,6 +669,32 @@ def test_nothing_of_a_forgotten_user_is_left(begin: Open, tmp_path: Path) -> Non
     assert "approve" in str(late.errors["extract"])
 
 
+def test_what_happens_while_a_user_is_forgotten_is_kept(
+    begin: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that was reported is; one that was stopped, and may hold them, is not."""
+    from airflow.sdk import Variable
+
+    flow = green(begin(0, users(1, 2)))
+    write = Variable.set
+    held: list[Flow] = []
+
+    def meanwhile(key: str, value: Any, **rest: Any) -> None:
+        write(key, value, **rest)
+        if "_forgotten_" in key and not held:
+            held.append(begin(6, users(1, 2, 3), guards={"min_rows": 4}))
+            green(begin(5, users(1, 2, 3)))
+            held[0].run()
+
+    monkeypatch.setattr(Variable, "set", meanwhile)
+    maintain(flow, "forget", "u-2")
+
+    said = maintain(flow, "show")
+    assert ((MOMENT + timedelta(days=5)).isoformat(), 3) == (said["newest"], said["rows"])
+    assert said["waits_for_approval"] is None
+    assert [] == held[0].xcoms.chunks()
+
+
 def test_a_user_without_an_id_is_forgotten_by_e_mail(begin: Open) -> None:
     """The anonymous id that stands for them is made of it."""
     cohort: Cohort = {"": {"email": "Two@Example.com"}}
