@@ -15,6 +15,7 @@ from typing import Protocol
 
 from airflow_provider_looker_segment.core.identity import fingerprint
 from airflow_provider_looker_segment.core.sync import SyncRecord
+from airflow_provider_looker_segment.exceptions import TransientError
 from airflow_provider_looker_segment.stores.snapshot_seal import SECRET_BYTES, SnapshotSeal
 
 _PREFIX = "looker_segment"
@@ -35,17 +36,55 @@ class TaskVariables:
     """Airflow's variables, from within a task."""
 
     def get(self, key: str) -> str | None:
-        """Return a variable's text; ``None`` where there is none."""
+        """Return a variable's text; ``None`` where there is none.
+
+        :raises TransientError: when Airflow does not say whether there is one.
+        """
         from airflow.sdk import Variable  # noqa: PLC0415 - as late as the other SDK calls
 
         found = Variable.get(key, default=None)
-        return None if found is None else str(found)
+        return _asked_again(key) if found is None else str(found)
 
     def set(self, key: str, text: str, description: str) -> None:
         """Write a variable's text."""
         from airflow.sdk import Variable  # noqa: PLC0415
 
         Variable.set(key, text, description=description)
+
+
+def _asked_again(key: str) -> str | None:
+    """Tell a variable that is absent from one that could not be read: ``Variable.get`` does not."""
+    from airflow.sdk.exceptions import ErrorType  # noqa: PLC0415
+    from airflow.sdk.execution_time import task_runner  # noqa: PLC0415
+    from airflow.sdk.execution_time.comms import (  # noqa: PLC0415
+        ErrorResponse,
+        GetVariable,
+        VariableResult,
+    )
+
+    supervisor = getattr(task_runner, "SUPERVISOR_COMMS", None)
+    if supervisor is None:
+        # Outside of Airflow's task runner nothing stands between the variable and its reader.
+        return None
+    try:
+        answer = supervisor.send(GetVariable(key=key))
+    except Exception as error:
+        raise _unread(key, type(error).__name__) from error
+    if isinstance(answer, VariableResult):
+        return answer.value
+    if isinstance(answer, ErrorResponse) and answer.error == ErrorType.VARIABLE_NOT_FOUND:
+        return None
+    error_name = answer.error.name if isinstance(answer, ErrorResponse) else "no answer"
+    raise _unread(key, error_name)
+
+
+def _unread(key: str, error_name: str) -> TransientError:
+    return TransientError(
+        f"Airflow's variable {key!r}",
+        should="be read, or be known to be absent",
+        but=f"Airflow's API did neither ({error_name})",
+        do="The task is retried; if that does not help, see the API server's log.",
+    )
 
 
 class SyncStore:

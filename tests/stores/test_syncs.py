@@ -1,0 +1,96 @@
+"""What a sync remembers in Airflow's variables, when Airflow does not answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from airflow_provider_looker_segment.core.sync import SyncRecord
+from airflow_provider_looker_segment.exceptions import TransientError
+from airflow_provider_looker_segment.stores.syncs import SyncStore
+
+
+class Supervisor:
+    """What stands between a task and Airflow's API; some of its questions get no answer."""
+
+    def __init__(self) -> None:
+        self.variables: dict[str, str] = {}
+        self.unanswered = 0
+        self.is_error_returned = False
+
+    def send(self, message: Any) -> Any:
+        """Answer as Airflow's own does."""
+        from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
+        from airflow.sdk.execution_time.comms import ErrorResponse, PutVariable, VariableResult
+
+        if isinstance(message, PutVariable):
+            self.variables[message.key] = str(message.value)
+            return None
+        if self.unanswered:
+            self.unanswered -= 1
+            trouble = ErrorResponse(error=ErrorType.API_SERVER_ERROR, detail={})
+            if self.is_error_returned:
+                return trouble
+            raise AirflowRuntimeError(trouble)
+        if message.key in self.variables:
+            return VariableResult(key=message.key, value=self.variables[message.key])
+        return ErrorResponse(error=ErrorType.VARIABLE_NOT_FOUND, detail={"key": message.key})
+
+
+@pytest.fixture
+def supervisor(monkeypatch: pytest.MonkeyPatch) -> Supervisor:
+    """Stand between this test and Airflow's API."""
+    from airflow.sdk.execution_time import task_runner
+
+    found = Supervisor()
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", found, raising=False)
+    return found
+
+
+def test_an_absent_variable_is_absent(supervisor: Supervisor) -> None:
+    """The first run of a sync finds nothing, and makes a secret that stays."""
+    sync = SyncStore("sync")
+
+    assert SyncRecord() == sync.read()
+    assert frozenset() == sync.forgotten()
+    assert sync.secret() == sync.secret()
+    assert 1 == len(supervisor.variables)
+
+
+ASKED: dict[str, Callable[[SyncStore], Any]] = {
+    "record": SyncStore.read,
+    "secret": SyncStore.secret,
+    "forgotten": SyncStore.forgotten,
+    "forget": lambda sync: sync.forget([b"2"]),
+}
+
+
+@pytest.mark.parametrize("is_error_returned", [False, True])
+@pytest.mark.parametrize("ask", ASKED.values(), ids=ASKED)
+def test_an_unread_variable_is_not_absent(
+    supervisor: Supervisor, ask: Callable[[SyncStore], Any], is_error_returned: bool
+) -> None:
+    """Neither is a secret replaced, nor is anybody who was forgotten sent again."""
+    sync = SyncStore("sync")
+    sync.secret()
+    sync.forget([b"1"])
+    sync.write(SyncRecord(look_id="42"))
+    before = dict(supervisor.variables)
+    supervisor.is_error_returned = is_error_returned
+
+    supervisor.unanswered = 9
+    with pytest.raises(TransientError, match="be known to be absent"):
+        ask(sync)
+
+    assert before == supervisor.variables
+
+
+def test_a_question_is_asked_again(supervisor: Supervisor) -> None:
+    """One that got no answer once is no reason to fail."""
+    sync = SyncStore("sync")
+    secret = sync.secret()
+    supervisor.unanswered = 1
+
+    assert secret == sync.secret()
