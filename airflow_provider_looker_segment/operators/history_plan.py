@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 
 from airflow_provider_looker_segment.connections import SegmentSettings
 from airflow_provider_looker_segment.core import contract
+from airflow_provider_looker_segment.core.identity import fingerprint
 from airflow_provider_looker_segment.core.manifest import Manifest
 from airflow_provider_looker_segment.core.mapping import Plan
 from airflow_provider_looker_segment.core.query import RunQuery
@@ -48,7 +49,7 @@ def plan_history(
     rules = _rules(operator, planned)
     manifest.segment_conn_id = segment.conn_id
     manifest.mode = rules.mode if rules is not None else "full"
-    asked = sorted(arguments.expressions("filters", operator.filters))
+    asked = arguments.expressions("filters", operator.filters)
     manifest.contract = _contract(operator, record, planned, asked, manifest)
     end = datetime.fromisoformat(str(manifest.window["end"]))
     store = None
@@ -85,7 +86,7 @@ def plan_history(
         rules=rules,
         store=store,
         window=microseconds(end),
-        complete=query.row_limit == -1 and asked == manifest.contract["run_filters"],
+        complete=query.row_limit == -1 and _asks_for_all(asked, manifest.contract),
         is_dry_run=manifest.dry_run,
         ti=ti,
     )
@@ -108,16 +109,30 @@ def _contract(
     operator: LookerRunLookOperator,
     record: SyncRecord,
     planned: Plan,
-    asked: list[str],
+    asked: dict[str, str],
     manifest: Manifest,
 ) -> dict[str, Any]:
     """Compare the Look with what the sync relies on; return what it relies on from now on."""
-    now = {**contract.contract(planned), "run_filters": asked}
+    now = {**contract.contract(planned), **_pinned_filters(asked)}
     if record.contract is None or arguments.flag("accept_changes", operator.accept_changes):
         return now
     manifest.warnings += contract.check(record.contract, now, where=planned.look.where)
     # A filter that somebody chose for one run is no part of what the sync is about.
-    return {**now, "run_filters": record.contract["run_filters"]}
+    # A record of an earlier version has no digest: its names alone are compared.
+    pinned = {name: record.contract.get(name) for name in ("run_filters", "run_filters_digest")}
+    return {**now, **pinned}
+
+
+def _pinned_filters(asked: dict[str, str]) -> dict[str, Any]:
+    parts = [part for pair in sorted(asked.items()) for part in pair]
+    return {"run_filters": sorted(asked), "run_filters_digest": fingerprint(*parts).hex()}
+
+
+def _asks_for_all(asked: dict[str, str], pinned: dict[str, Any]) -> bool:
+    """Whether a run's own filters are those that its sync is about."""
+    mine = _pinned_filters(asked)
+    digest = pinned["run_filters_digest"] or mine["run_filters_digest"]
+    return mine == {"run_filters": pinned["run_filters"], "run_filters_digest": digest}
 
 
 def check_full(

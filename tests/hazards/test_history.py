@@ -195,6 +195,17 @@ def test_nobody_leaves_by_a_part_of_the_look(begin: Open, choice: dict[str, Any]
     assert any("nobody leaves" in warning for warning in after.books["warnings"])
 
 
+def test_nobody_leaves_by_another_part_of_the_look(begin: Open) -> None:
+    """Another expression on the same field asks for others than those the sync is about."""
+    ty, bo = ({**MODES["membership"], "filters": {"people.name": name}} for name in ("Ty", "Bo"))
+    green(begin(0, users(1, 2), **ty))
+
+    other = green(begin(1, users(1), **bo))
+    assert 0 == other.books["left"]
+    assert any("nobody leaves" in warning for warning in other.books["warnings"])
+    assert 1 == green(begin(2, users(1), **ty)).books["left"]
+
+
 def test_too_many_leavers_send_nothing(begin: Open) -> None:
     """Half a cohort does not leave in a day, unless somebody says so."""
     mode = {**MODES["membership"], "guards": {}}
