@@ -116,11 +116,14 @@ def names(name: str, said: Any) -> list[str]:
 
 
 def expressions(name: str, said: Any) -> dict[str, str]:
-    """Read filter expressions by field, from a mapping, JSON, or rows of ``field: expression``."""
+    """Read filter expressions by field, from a mapping, JSON, or lines of ``field: expression``."""
     _refuse_undefined(name, said)
     value = _parsed(said)
     if value is None:
         return {}
+    # Broken JSON is no line.
+    if isinstance(value, str) and value[0] not in "[{(":
+        value = [line for line in value.splitlines() if line.strip()]
     if isinstance(value, list | tuple):
         pairs = [str(entry).partition(":") for entry in value]
         value = {field.strip(): text.strip() for field, colon, text in pairs if colon}

@@ -92,6 +92,8 @@ def test_names_come_from_lists_and_text(said: Any, read: list[str]) -> None:
         ('{"users.state": "CA"}', {"users.state": "CA"}),
         (["users.state: CA", "users.age: >5"], {"users.state": "CA", "users.age": ">5"}),
         (["a.time: 2026-01-01 10:00:00"], {"a.time": "2026-01-01 10:00:00"}),
+        ("users.state: CA", {"users.state": "CA"}),
+        ("a.b: 1\n\n c.d: x: y \n", {"a.b": "1", "c.d": "x: y"}),
     ],
 )
 def test_expressions_come_from_mappings_text_and_rows(said: Any, read: dict[str, str]) -> None:
@@ -100,7 +102,15 @@ def test_expressions_come_from_mappings_text_and_rows(said: Any, read: dict[str,
 
 
 @pytest.mark.parametrize(
-    "said", [["no colon"], "users.state", 5, {"a": StrictUndefined(name="data_interval_start")}]
+    "said",
+    [
+        ["no colon"],
+        "users.state",
+        "a.b: 1\nc.d",
+        '{"a.b": CA}',
+        5,
+        {"a": StrictUndefined(name="data_interval_start")},
+    ],
 )
 def test_expressions_that_are_none_are_refused(said: Any) -> None:
     """A filter is never dropped without a word."""
