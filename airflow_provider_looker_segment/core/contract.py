@@ -49,7 +49,8 @@ def check(pinned: Mapping[str, Any], now: Mapping[str, Any], *, where: str) -> l
             should="be as it was",
             but="; ".join(broken),
             do="Nothing was queried. Mend the Look or the mapping, or run once with "
-            "accept_changes=True to rely on it as it is now.",
+            "accept_changes=True to rely on it as it is now. Where tasks with other mappings share "
+            "this sync, give them one mapping, or give each a sync_id of its own.",
         )
     return [
         f"{where}: the trait `{name}` from `{column}` is new"

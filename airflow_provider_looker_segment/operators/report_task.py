@@ -82,6 +82,7 @@ def run(operator: SegmentReportOperator, context: Context) -> dict[str, Any]:
             remember(manifest, sync, ti, sent=report.may_have_sent, green=False)
             raise
         if trouble is not None:
+            remember(manifest, sync, ti, sent=report.may_have_sent, green=False)
             raise trouble
         remember(manifest, sync, ti, sent=report.may_have_sent, green=True)
         if not manifest.dry_run:

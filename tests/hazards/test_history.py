@@ -423,6 +423,25 @@ def test_full_never_goes_back_in_time(begin: Open) -> None:
     assert "old" == insisted.profiles["u-1"]["note"]
 
 
+def test_what_was_sent_is_noted_though_chunks_stay(
+    begin: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A red report has sent its window all the same."""
+    from airflow_provider_looker_segment.stores import chunks
+
+    def fail(**_: Any) -> None:
+        raise OSError
+
+    flow = begin(1, users(1, note="new"), mode="full").extract().identify()
+    with monkeypatch.context() as patch:
+        patch.setattr(chunks.XCom, "delete", staticmethod(fail))
+        flow.report()
+    assert "could not be deleted" in str(flow.errors["report"])
+
+    older = begin(0, users(1, note="old"), mode="full").run()
+    assert "would overwrite newer traits" in str(older.errors["extract"])
+
+
 def test_full_does_not_pass_a_snapshot_by(begin: Open) -> None:
     """A snapshot that says what Segment no longer holds would be worse than none."""
     green(begin(0, users(1)))
@@ -491,6 +510,7 @@ def test_a_relabelled_column_stops_the_run(begin: Open) -> None:
     assert "`people.note` was sent as `note` and would be sent as `remark`" in (
         str(flow.errors["extract"])
     )
+    assert "give each a sync_id of its own" in str(flow.errors["extract"])
     after = green(begin(1, users(1), **renamed, accept_changes=True))
     assert {"name": "Ty", "remark": "n"} == after.profiles["u-1"]
     green(begin(2, users(1), **renamed))
