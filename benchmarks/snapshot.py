@@ -96,8 +96,8 @@ def one(step: str, place: str) -> None:
     """Import what every step needs, then run and time one."""
     import looker_sdk  # noqa: F401
 
-    import airflow_provider_looker_segment.operators.looker
-    import airflow_provider_looker_segment.operators.report  # noqa: F401
+    import airflow_provider_looker_segment.operators.extract_task
+    import airflow_provider_looker_segment.operators.report_task  # noqa: F401
 
     folder = Path(place)
     play_variables(folder)

@@ -35,7 +35,8 @@ class TaskInstance:
     :param folder: where they go; without one they are encoded and counted only.
     """
 
-    task_id, map_index, max_tries, try_number = "extract", -1, 0, 1
+    dag_id, run_id, task_id, map_index = "benchmark", "benchmark", "extract", -1
+    max_tries, try_number = 0, 1
     task = SimpleNamespace(retries=0)
 
     def __init__(self, folder: Path | None) -> None:
@@ -200,8 +201,8 @@ def main(name: str, *arguments: str) -> None:
     import looker_sdk  # noqa: F401
     import segment.analytics.request  # noqa: F401
 
-    import airflow_provider_looker_segment.operators.looker
-    import airflow_provider_looker_segment.operators.segment  # noqa: F401
+    import airflow_provider_looker_segment.operators.extract_task
+    import airflow_provider_looker_segment.operators.identify_task  # noqa: F401
 
     way = next(way for way in WAYS if way.__name__ == name)
     idle_mb = psutil.Process().memory_info().rss / 2**20
