@@ -61,11 +61,13 @@ def trigger_form(
             pattern="^[0-9]+$",
             minimum=1,
             title="Look",
-            description="The number in the Look's address in Looker.",
+            description="The number in the Look's address in Looker. A backfill uses this form "
+            "only with Override parameters on existing runs.",
         ),
         "destinations": Param(
             [catalogue.find(name).slug for name in destinations],
-            type="array",
+            # An entry that is taken back leaves null in Airflow's form, not an empty list.
+            type=["null", "array"],
             items={"type": "string", "enum": slugs},
             examples=slugs,
             values_display={one.slug: _shown(one) for one in names},
@@ -80,18 +82,21 @@ def trigger_form(
             values_display=_MODES,
             title="Mode",
             description="What is sent. The modes changed and mirror need a place for their "
-            "snapshot, which the DAG's author names.",
+            "snapshot, which the DAG's author names; after one of them full runs are refused until "
+            "the snapshot is reset.",
         ),
         "dry_run": Param(
             dry_run,
             type="boolean",
             title="Dry run",
-            description="Check everything and send nothing; the report shows what would be sent.",
+            description="Check everything and send nothing; the report shows what would be sent. "
+            "A backfill is a dry run only with Override parameters on existing runs.",
         ),
         "filters": Param(
             list(filters),
-            type="array",
-            items={"type": "string", "pattern": "^[^:]+:.+$"},
+            type=["null", "array"],
+            # A line break at the end is an empty line to Airflow's form.
+            items={"type": "string", "pattern": r"^\s*$|^[^:]+:.+$"},
             title="Filters",
             description="One a line, a field and an expression such as users.country: Germany. "
             "Each replaces the Look's own filter of that field.",

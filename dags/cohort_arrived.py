@@ -27,6 +27,8 @@ with DAG(
             f"{event.extra['accepted']:,} of {event.extra['rows']:,} rows of Look "
             f"{event.extra['look']['id']} reached Segment as of {event.extra['window']['end']}."
             for event in triggering_asset_events[COHORT]
+            # An event that somebody made by hand has no report.
+            if "accepted" in event.extra
         ]
         for sentence in said:
             print(sentence)  # noqa: T201 - what a task prints is its log

@@ -125,7 +125,8 @@ def expressions(name: str, said: Any) -> dict[str, str]:
     if isinstance(value, str) and value[0] not in "[{(":
         value = [line for line in value.splitlines() if line.strip()]
     if isinstance(value, list | tuple):
-        pairs = [str(entry).partition(":") for entry in value]
+        # A line break at the end is an empty line to Airflow's form.
+        pairs = [str(entry).partition(":") for entry in value if str(entry).strip()]
         value = {field.strip(): text.strip() for field, colon, text in pairs if colon}
         if len(value) != len(pairs):
             value = None

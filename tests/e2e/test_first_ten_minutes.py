@@ -155,7 +155,7 @@ def test_9_a_backfill_is_started(person: Person, ui: RunningUi) -> None:
     person.pick_date("2026/01/02")
     person.fill({"element_look_id": "47"})
     # Without this, Airflow 3.3.2 sends none of the fields, also to runs that do not exist yet.
-    form.get_by_text("Override parameters on existing runs").click()
+    form.get_by_text("Override parameters on existing runs", exact=True).click()
     person.picture("backfill", height=1400)
     form.get_by_role("button", name="Run Backfill").click()
     expect(form).to_be_hidden()

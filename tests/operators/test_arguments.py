@@ -172,3 +172,9 @@ def test_a_mapping_is_read_from_each_form() -> None:
     assert Mapping() == arguments.mapping(None)
     assert Mapping(prefix="x") == arguments.mapping({"prefix": "x"})
     assert Mapping(prefix="x") == arguments.mapping(Mapping(prefix="x"))
+
+
+def test_empty_lines_of_a_form_say_nothing() -> None:
+    """Airflow's form makes an entry of each line, also of an empty one at the end."""
+    said = ["users.plan: free", "", "  "]
+    assert {"users.plan": "free"} == arguments.expressions("filters", said)
