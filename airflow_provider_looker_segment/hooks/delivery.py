@@ -139,14 +139,14 @@ class Delivery:
                 answer = self._post(part)
                 if answer.kind == "accepted":
                     self.receipt.accepted += len(part.messages)
-                parts.pop(0)
-                if answer.kind == "accepted":
+                    parts.pop(0)
                     self._refused_in_a_row = 0
                     self._on_progress(self.receipt)
                 elif len(part.messages) > 1:
                     # Somewhere in it is the message at fault; the others must not suffer for it.
-                    parts[:0] = part.halves()
+                    parts[:1] = part.halves()
                 else:
+                    parts.pop(0)
                     self._refuse(part.messages[0], answer)
         except BaseException:
             # Also where Airflow ends the task: what was under way may have arrived.
