@@ -84,14 +84,20 @@ def test_a_lost_folder_never_means_that_all_are_new() -> None:
         pass
 
 
-def test_two_reports_that_point_at_one_moment() -> None:
-    """The later one undoes the other, whose run is committed once more; nothing is lost."""
+def raced() -> Sync:
+    """Return a sync two of whose reports pointed at one moment."""
     sync = begun()
     slow, fast = (sync.extract(2, {user: {"a": 2}}) for user in ("slow", "fast"))
     sync.deliver(slow)
     sync.deliver(fast)
     Storage.before_pointing = lambda: sync.report(fast)
     sync.report(slow)
+    return sync
+
+
+def test_two_reports_that_point_at_one_moment() -> None:
+    """The later one undoes the other, whose run is committed once more; nothing is lost."""
+    sync = raced()
     assert 2 == sync.store.facts()["generation"]
     remembered = store(sync, remembered=3)
 
@@ -109,12 +115,7 @@ def test_two_reports_that_point_at_one_moment() -> None:
 
 def test_generations_that_were_undone_are_deleted() -> None:
     """Only the current one and the one before stay."""
-    sync = begun()
-    slow, fast = (sync.extract(2, {user: {"a": 2}}) for user in ("slow", "fast"))
-    sync.deliver(slow)
-    sync.deliver(fast)
-    Storage.before_pointing = lambda: sync.report(fast)
-    sync.report(slow)
+    sync = raced()
     sync.run(3, {"w": {"a": 1}})
     sync.run(4, {"x": {"a": 1}})
 
