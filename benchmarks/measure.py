@@ -65,7 +65,8 @@ def serving(rows: int) -> Iterator[Server]:
         assert process.stdin is not None
         assert process.stdout is not None
         try:
-            yield Server(f"http://127.0.0.1:{int(process.stdout.readline())}", Path(folder))
+            url = f"http://127.0.0.1:{int(process.stdout.readline())}"
+            yield Server(url, Path(folder), rows)
         finally:
             process.stdin.close()
             process.wait()
@@ -76,11 +77,13 @@ class Server:
     """Both servers, at one address.
 
     :param folder: room for files that go with it.
+    :param rows: of the result.
     """
 
-    def __init__(self, url: str, folder: Path) -> None:
+    def __init__(self, url: str, folder: Path, rows: int) -> None:
         self.url = url
         self.folder = folder
+        self.rows = rows
 
     def begin(self, *, latency_s: float = 0.0, keep: Path | None = None) -> None:
         """Forget what has arrived, and answer batches after so long.
@@ -97,12 +100,16 @@ class Server:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What makes both of them Airflow connections."""
+        """What makes both of them Airflow connections, and the number of rows to ask for.
+
+        It is asked for as a number because 100,000 rows of all would be refused as Looker's cap.
+        """
         looker = {"conn_type": "looker", "host": self.url, "login": "id", "password": "secret"}
         segment = {"conn_type": "segment_source", "host": self.url, "password": WRITE_KEY}
         return {
             "AIRFLOW_CONN_LOOKER_DEFAULT": json.dumps(looker),
             "AIRFLOW_CONN_SEGMENT_DEFAULT": json.dumps(segment),
+            "BENCHMARK_ROWS": str(self.rows),
         }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +12,7 @@ from airflow_provider_looker_segment.task_groups import look_to_segment
 
 START = datetime(2020, 1, 1, tzinfo=UTC)
 PARAMS = {"window_end": "2026-01-15"}
+ROWS = int(os.environ["BENCHMARK_ROWS"])
 
 
 class Empty(BaseOperator):
@@ -30,7 +32,7 @@ class Empty(BaseOperator):
 
 with DAG("cohort", schedule=None, start_date=START, params=PARAMS) as cohort:
     # Segment's rate is not what is measured.
-    look_to_segment(look_id="1", row_limit=10**9, max_messages_per_second=1e9)
+    look_to_segment(look_id="1", row_limit=ROWS, max_messages_per_second=1e9)
 
 with DAG("empty", schedule=None, start_date=START, params=PARAMS) as empty, TaskGroup("group"):
     extract = Empty(task_id="extract")
