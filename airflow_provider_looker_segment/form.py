@@ -60,9 +60,12 @@ def trigger_form(
             type=["string", "integer"],
             pattern="^[0-9]+$",
             minimum=1,
+            # Several types without examples are a box of six lines in Airflow's form.
+            examples=[str(look_id)],
             title="Look",
-            description="The number in the Look's address in Looker. A backfill uses this form "
-            "only with Override parameters on existing runs.",
+            description="The number in the Look's address in Looker, digits only; the form answers "
+            "anything else with no more than Bad Request. A backfill uses this form only with "
+            "Override parameters on existing runs.",
         ),
         "destinations": Param(
             [catalogue.find(name).slug for name in destinations],

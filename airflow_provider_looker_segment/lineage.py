@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote, urlsplit
 
-from airflow_provider_looker_segment.exceptions import PermanentError
+from airflow_provider_looker_segment.exceptions import LookerSegmentError
 
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
@@ -106,7 +106,7 @@ class Lineage:
 
         try:
             self.note_source(SegmentSettings.read(conn_id))
-        except PermanentError:
+        except LookerSegmentError:
             return
 
     def as_dict(self) -> dict[str, Any]:

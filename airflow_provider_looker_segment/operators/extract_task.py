@@ -116,6 +116,8 @@ def _extraction(operator: LookerRunLookOperator, context: Context, hook: LookerH
     look_id = arguments.look_id(operator.look_id)
     operator.lineage.note_look(hook.settings, look_id)
     operator.lineage.note_source_of(operator.segment_conn_id)
+    # The report's links lead there too when nothing else of this task comes about.
+    context["ti"].xcom_push(key=LINEAGE_KEY, value=operator.lineage.as_dict())
     look = hook.look(look_id)
     planned = plan(look, arguments.mapping(operator.mapping))
     operator.lineage.note_plan(planned)

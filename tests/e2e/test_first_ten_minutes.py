@@ -91,7 +91,9 @@ def test_4_the_secret_is_mended(person: Person, ui: RunningUi) -> None:
 
 def test_5_a_run_is_triggered_from_the_form(person: Person) -> None:
     """Look and destinations are chosen, nothing else is needed."""
-    person.open_trigger_form()
+    form = person.open_trigger_form()
+    # One line, not the box of six lines that the form makes of a value of several types.
+    expect(form.locator("input[name=element_look_id]")).to_be_visible()
     person.fill({"element_look_id": "50"})
     person.choose("Destinations", "Amplitude")
     person.picture("trigger_form", height=1250)

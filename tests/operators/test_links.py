@@ -78,8 +78,23 @@ def test_links_of_a_failed_extract(run_look: Callable[..., Outcome], sandbox: An
     outcome = run_look("48")
 
     assert "failed" == outcome.states["extract"]
-    assert f"{sandbox.looker_url}/looks/48" == link(outcome, "extract", "LookLink")
-    assert "" == link(outcome, "extract", "QueryLink")
+    for task in ("extract", "report"):
+        assert f"{sandbox.looker_url}/looks/48" == link(outcome, task, "LookLink")
+        assert "" == link(outcome, task, "QueryLink")
+        assert f"{sandbox.segment_url}/" == link(outcome, task, "SourceLink")
+
+
+@pytest.mark.airflow
+def test_links_where_the_source_has_no_connection(
+    run_look: Callable[..., Outcome], sandbox: Any
+) -> None:
+    """A connection that is missing on one side takes nothing from the other side's links."""
+    outcome = run_look("42", segment_conn_id="nobody_made_it")
+
+    assert "failed" == outcome.states["extract"]
+    for task in ("extract", "report"):
+        assert f"{sandbox.looker_url}/looks/42" == link(outcome, task, "LookLink")
+        assert "" == link(outcome, task, "SourceLink")
 
 
 @pytest.mark.airflow
