@@ -3,7 +3,9 @@
 Nothing enters, what Airflow's API server needs for a form leaves; no hook is imported for it.
 Airflow masks a saved value in ``password``, and in an extra only where its name says that it is
 secret, as ``oauth_private_key`` does.
-Both forms ask for the port, although HTTPS has one: Airflow 3.3.2 tests no connection without it.
+Both forms ask for the port, although HTTPS has one: Airflow 3.3.2 sends 0 for a
+port that is empty, and refuses to test what differs from the saved connection. A form gives its
+standard fields no defaults, so the placeholder says it.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ def looker_form() -> dict[str, Any]:
             "relabeling": {"host": "URL", "login": "Client ID", "password": "Client secret"},
             "placeholders": {
                 "host": "https://company.cloud.looker.com",
-                "port": "443, or 19999 for older instances",
+                "port": "443 (Test Connection needs it); 19999 for older instances",
                 "login": "of an API key, made in Looker under Admin, Users",
                 "password": "of the same API key",
             },
@@ -68,7 +70,7 @@ def segment_form() -> dict[str, Any]:
             "relabeling": {"host": "Host", "password": "Write key"},
             "placeholders": {
                 "host": "empty for the region's own host",
-                "port": "443",
+                "port": "443 (Test Connection needs it)",
                 "password": "in Segment: the source, Settings, API Keys",
             },
         },

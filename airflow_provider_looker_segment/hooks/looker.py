@@ -23,9 +23,9 @@ from airflow_provider_looker_segment.connections import LookerSettings
 from airflow_provider_looker_segment.core.look import Look, read_look
 from airflow_provider_looker_segment.core.query import RunQuery
 from airflow_provider_looker_segment.core.wording import without_values
-from airflow_provider_looker_segment.exceptions import PermanentError, TransientError
+from airflow_provider_looker_segment.exceptions import PermanentError
 from airflow_provider_looker_segment.hooks.deadline import within
-from airflow_provider_looker_segment.hooks.looker_check import signed_in
+from airflow_provider_looker_segment.hooks.looker_check import tested
 from airflow_provider_looker_segment.hooks.looker_metadata import (
     EXPLORE_KEYS,
     explore_as_dict,
@@ -133,9 +133,7 @@ class LookerHook(BaseHook):
         """Sign in and look around, for the connection form's test button."""
         self.patience_s = min(self.patience_s, _TEST_PATIENCE_S)
         try:
-            return True, signed_in(self)
-        except (PermanentError, TransientError) as error:
-            return False, str(error)
+            return tested(self)
         finally:
             self.close()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from airflow_provider_looker_segment.exceptions import PermanentError, TransientError
+from airflow_provider_looker_segment.hooks.failed_test import failure
 
 
 class _Asking(Protocol):
@@ -19,13 +20,18 @@ class _Asking(Protocol):
     def ask(self, where: str, call: Any) -> Any: ...
 
 
-def signed_in(hook: _Asking) -> str:
-    """Sign in, and say as whom, to which release, and whether Looks can be run.
+def tested(hook: _Asking) -> tuple[bool, str]:
+    """Sign in; say whether that went well, as whom, to which release, and whether Looks can run.
 
-    :raises PermanentError: when Looker refuses the sign-in, or shows this user no Look that may
-        be run.
-    :raises TransientError: when Looker cannot answer now.
+    It fails also where Looker shows this user no Look that may be run.
     """
+    try:
+        return True, _signed_in(hook)
+    except (PermanentError, TransientError) as error:
+        return False, failure(error, hook.looker_conn_id)
+
+
+def _signed_in(hook: _Asking) -> str:
     sdk = hook.sdk
     user = hook.ask("The sign-in", lambda: sdk.me(fields="id,display_name"))
     version = hook.ask("The release", sdk.versions)

@@ -31,6 +31,7 @@ _SIGN_IN = re.compile(r"/login(?:/(?P<user>[0-9]+))?$")
 _TROUBLES = {
     "NameResolutionError": "no such host is known here",
     "NewConnectionError": "nobody takes the connection",
+    "SSLError": "no secure connection came about",
 }
 _MAX_SAID_BYTES = 65_536
 _LONGEST_BACKOFF_S = 30.0
@@ -126,13 +127,17 @@ class Refusal(Exception):  # noqa: N818 - internal: it becomes one of this packa
     def raise_transient(self, where: str, settings: LookerSettings) -> NoReturn:
         """Tell that Looker could not answer, for longer than anybody waits within one try."""
         answered = f"answered {self.status}"
+        connection = f"connection {settings.conn_id!r}"
+        do = f"Nothing was sent; the run can be tried again. ({connection})"
         if self.status is None:
             answered = f"gave no answer at {settings.base_url}"
+            do = "Nothing was sent; the run can be tried again. If that changes nothing, check "
+            do += f"the URL, its port, http or https, and the CA bundle of {connection}."
         raise TransientError(
             where,
             should="be answered by Looker",
             but=f"it {answered}: {self.said}",
-            do=f"Nothing was sent; the run can be tried again. (connection {settings.conn_id!r})",
+            do=do,
             retry_after_s=self.retry_after_s,
         ) from self
 

@@ -22,6 +22,7 @@ from airflow_provider_looker_segment.connections import SegmentSettings
 from airflow_provider_looker_segment.core.retry_after import retry_after_s
 from airflow_provider_looker_segment.exceptions import PermanentError, TransientError
 from airflow_provider_looker_segment.hooks.deadline import DeadlineError, within
+from airflow_provider_looker_segment.hooks.failed_test import failure
 from airflow_provider_looker_segment.hooks.segment_check import looked_up
 from airflow_provider_looker_segment.hooks.segment_oauth import (
     TIMEOUTS_OF_A_REQUEST,
@@ -142,9 +143,9 @@ class SegmentHook(BaseHook):
         try:
             settings = self.settings
             token = "" if self._token is None else self._token.get_token()
+            said = looked_up(settings)
         except (PermanentError, TransientError) as error:
-            return False, str(error)
-        said = looked_up(settings)
+            return False, failure(error, self.segment_conn_id)
         return True, f"The OAuth server gave a token. {said}" if token else said
 
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import requests
 
 from airflow_provider_looker_segment.connections import SegmentSettings
+from airflow_provider_looker_segment.exceptions import PermanentError, TransientError
 from airflow_provider_looker_segment.hooks.tls import unchanged
 
 _CDN = "https://cdn.segment.com"
@@ -23,7 +24,11 @@ _UNPROVED = (
 
 
 def looked_up(settings: SegmentSettings) -> str:
-    """Look the write key up in Segment's settings, and say what that proves."""
+    """Look the write key up in Segment's settings, and say what that proves.
+
+    :raises PermanentError: when the connection's CA bundle cannot be read.
+    :raises TransientError: when nobody answers at the host of the connection's own.
+    """
     found = _found(settings)
     off = "" if settings.send else " `send` is off: every run with this connection is a dry run."
     return f"{found} {_UNPROVED}{off}"
@@ -48,7 +53,28 @@ def _found(settings: SegmentSettings) -> str:
             )
     except requests.RequestException as error:
         # The library's own text would quote the address, and with it the write key.
-        return f"Could not confirm the write key: the network failed ({type(error).__name__})."
+        failed = f"the network failed ({type(error).__name__})"
+        if not settings.has_own_host:
+            return (
+                f"Could not confirm the write key at {_CDN}: {failed}. Check the CA bundle, and "
+                "whether Airflow's API server may reach it."
+            )
+        trouble = failed
+    except OSError as error:
+        raise PermanentError(
+            f"Connection {settings.conn_id!r}, extra `ca_bundle`:",
+            should="be a file with certificates",
+            but=f"it cannot be read ({type(error).__name__})",
+            do="Correct the path; the file must be on the workers and on Airflow's API server.",
+        ) from None
+    else:
+        return _judged(found, settings)
+    raise TransientError(
+        f"Segment ({settings.host})", should="answer", but=trouble, do="Test again."
+    )
+
+
+def _judged(found: requests.Response, settings: SegmentSettings) -> str:
     if found.status_code == 200:
         return f"Segment knows this write key ({settings.host}, region {settings.region})."
     return f"Could not confirm the write key: the settings look-up answered {found.status_code}."

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
@@ -250,7 +250,51 @@ def test_the_connection_test_says_what_is_wrong(
 
     assert not ok
     assert "403" in said
-    assert "looker_default" in said
+    assert "looker_default" not in said
+
+
+@pytest.mark.parametrize(
+    ("change", "trouble"),
+    [
+        ({"host": "https://127.0.0.1"}, "no secure connection came about (SSLError)"),
+        ({"host": "http://127.0.0.1", "port": 9}, "nobody takes the connection"),
+    ],
+)
+def test_the_connection_test_says_what_to_check(
+    sandbox: Any, monkeypatch: pytest.MonkeyPatch, clock: Clock, change: Any, trouble: str
+) -> None:
+    """Airflow tests under an id of its own, and nothing was to be sent."""
+    said = json.loads(sandbox.connections()["AIRFLOW_CONN_LOOKER_DEFAULT"])
+    port = urlsplit(sandbox.looker_url).port
+    monkeypatch.setenv("AIRFLOW_CONN_XZVQBA", json.dumps({**said, "port": port, **change}))
+
+    ok, message = LookerHook("XZVQBA").test_connection()
+
+    assert not ok
+    assert trouble in message
+    assert "Check the URL, its port, http or https, and the CA bundle" in message
+    assert "XZVQBA" not in message
+    assert "the run" not in message
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"login": ""}, "This connection: should have a login"),
+        ({"password": "other"}, "This connection: the sign-in at http"),
+    ],
+)
+def test_the_connection_test_speaks_of_this_connection(
+    sandbox: Any, monkeypatch: pytest.MonkeyPatch, change: Any, words: str
+) -> None:
+    """The id that Airflow makes up for a test would tell nobody anything."""
+    said = json.loads(sandbox.connections()["AIRFLOW_CONN_LOOKER_DEFAULT"])
+    monkeypatch.setenv("AIRFLOW_CONN_XZVQBA", json.dumps({**said, **change}))
+
+    ok, message = LookerHook("XZVQBA").test_connection()
+
+    assert not ok
+    assert message.startswith(words)
 
 
 @pytest.mark.parametrize(
@@ -302,7 +346,8 @@ def test_a_host_that_is_not_there_is_named(
 
     assert (
         f"Look 42 should be answered by Looker, but it gave no answer at {host}: {complaint}. "
-        "Nothing was sent; the run can be tried again. (connection 'looker_default')"
+        "Nothing was sent; the run can be tried again. If that changes nothing, check the URL, "
+        "its port, http or https, and the CA bundle of connection 'looker_default'."
     ) == str(refusal.value)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -179,3 +180,28 @@ def test_the_connection_test_says_what_it_proved(sandbox: Any) -> None:
     ok, said = SegmentHook().test_connection()
 
     assert (True, True) == (ok, "knows this write key" in said)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"host": "https://127.0.0.1"}, "the network failed (SSLError). Check the URL, its port"),
+        (
+            {"host": "https://127.0.0.1", "extra": {"ca_bundle": "/no/such.pem"}},
+            "This connection, extra `ca_bundle`: should be a file",
+        ),
+        ({"extra": {"region": "mars"}}, "This connection, extra `region`: should be us or eu"),
+    ],
+)
+def test_the_connection_test_says_what_to_check(
+    sandbox: Any, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], words: str
+) -> None:
+    """Airflow tests under an id of its own, and nothing was to be sent."""
+    said = json.loads(sandbox.connections()["AIRFLOW_CONN_SEGMENT_DEFAULT"])
+    port = urlsplit(sandbox.segment_url).port
+    monkeypatch.setenv("AIRFLOW_CONN_XZVQBA", json.dumps({**said, "port": port, **change}))
+
+    ok, message = SegmentHook("XZVQBA").test_connection()
+
+    assert (False, True) == (ok, words in message), message
+    assert "XZVQBA" not in message
