@@ -38,6 +38,11 @@ class LookerSegmentError(Exception):
         but = self.but.removesuffix(".")
         return f"{self.where} should {self.should}, but {but}. {self.do}"
 
+    def in_lines(self) -> str:
+        """Return the message in lines, for where a long one would be hard to read."""
+        but = self.but.removesuffix(".")
+        return f"{self.where}\n  should {self.should},\n  but {but}.\n  {self.do}"
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Keep the facts when Airflow pickles the error across a process border."""
         return _rebuild, (type(self), self.args, self.__dict__.copy())

@@ -32,7 +32,9 @@ _NEXT: Final = (
     (".demo/airflow.log", "everything that Airflow said"),
 )
 
-_ERROR: Final = re.compile(r"\b(?:AirflowFailException|PermanentError|TransientError)\b: (.+)")
+_ERROR: Final = re.compile(
+    r"\b(?:AirflowFailException|PermanentError|TransientError)\b: (.+(?:\n {2}(?! ).+)*)"
+)
 
 
 class TaskRow(NamedTuple):
@@ -96,7 +98,7 @@ def errors_in(log: str) -> list[str]:
     >>> errors_in("PermanentError: Look 7 should exist, but does not.")
     ['Look 7 should exist, but does not.']
     """
-    return list(dict.fromkeys(error.strip() for error in _ERROR.findall(log)))
+    return list(dict.fromkeys(" ".join(error.split()) for error in _ERROR.findall(log)))
 
 
 def _width(texts: Sequence[str], *more: str) -> int:

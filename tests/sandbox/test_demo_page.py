@@ -73,7 +73,7 @@ def test_errors_are_said_once() -> None:
     log = (
         "Traceback (most recent call last):\n"
         "airflow_provider_looker_segment.exceptions.PermanentError: Look 7 should exist.\n"
-        "airflow.sdk.exceptions.AirflowFailException: Look 7 should exist.\n"
+        "airflow.sdk.exceptions.AirflowFailException: Look 7\n  should exist.\n"
         "airflow_provider_looker_segment.exceptions.TransientError: Looker should answer.\n"
     )
 
