@@ -34,9 +34,15 @@ from airflow_provider_looker_segment.core.snapshot import (
 from airflow_provider_looker_segment.stores import snapshot_database as tables
 from airflow_provider_looker_segment.stores.snapshot_seal import SnapshotSeal
 
-_LOOKUP_ROWS = 500
-_STEPS = 5_000
+_LOOKUP_ROWS = 50
+"""Rows whose messages are held at once: so few die young, before Python's collector counts them."""
+_STEPS = 1_000
 _BLOCK_BODIES = 250
+_BODIES_CACHE_KIB = 256
+"""Of the bodies' file, which only grows at its end."""
+
+# What was committed when, and what a leave message needs, is not asked of a user who has a row.
+_KNOWN_COLUMNS = tables.USER_COLUMNS.replace("origin, ordinal, touched, skeleton", "0, 0, 0, NULL")
 
 _UNSEEN = f"""SELECT key, {tables.USER_COLUMNS} FROM base.users
     WHERE key > :after AND (body IS NOT NULL OR (:leaves AND told IN (:told_in, :unsure)))
@@ -82,7 +88,7 @@ class Diff:
         tables.create_candidate(self.candidate)
         tables.create_bodies(self.bodies)
         self._database = tables.connect(self.candidate, beside={"base": base})
-        self._bodies = tables.connect(self.bodies)
+        self._bodies = tables.connect(self.bodies, cache_kib=_BODIES_CACHE_KIB)
         self._facts = tables.facts(self._database, of="base")
         self._names = Names(self._facts["names"])
         self._composer = Composer(rules, self._names)
@@ -95,6 +101,7 @@ class Diff:
         self._all_forgotten = forgotten.union(key for (key,) in keys)
         self._run_name = run
         self._steps: list[tuple[Any, ...]] = []
+        self._unchanged: list[tuple[bytes, bytes, int, int]] = []
         self._observed: set[bytes] = set()
         self._block: list[str] = []
         self._ordinal = 0
@@ -150,10 +157,9 @@ class Diff:
         tables.close(self._database)
 
     def _seen(self, batch: list[tuple[Line, dict[str, Any]]]) -> Iterator[Line]:
-        parsed = [(self._seal.key(*identity(body)), line, body) for line, body in batch]
-        keys = [key for key, _, _ in parsed]
+        keys = [self._seal.key(*identity(body)) for _, body in batch]
         known = self._known(keys)
-        for key, line, body in parsed:
+        for key, (line, body) in zip(keys, batch, strict=True):
             self._row_number = line.row_number
             if key in self._all_forgotten:
                 self.counts["forgotten"] += 1
@@ -187,8 +193,12 @@ class Diff:
         self.counts["unchanged" if action == Action.UNCHANGED else "superseded"] += 1
         if action == Action.RESEND and known is not None:
             return self._resend(key, known, told)
-        ordinal = self._keep(line.body) if action == Action.UNCHANGED else 0
-        self._add(key, Step(action, fingerprint, 0, self._run.window, told, ordinal, None, None))
+        if action == Action.UNCHANGED:
+            self._unchanged.append((key, fingerprint, int(told), self._keep(line.body)))
+            if len(self._unchanged) >= _STEPS:
+                self._flush()
+        else:
+            self._add(key, Step(action, fingerprint, 0, self._run.window, told, 0, None, None))
         return None
 
     def _unseen(self) -> Iterator[Line]:
@@ -283,7 +293,8 @@ class Diff:
 
     def _flush(self) -> None:
         tables.add_steps(self._database, self._steps)
-        self._steps = []
+        tables.add_unchanged(self._database, self._unchanged, self._run.window)
+        self._steps, self._unchanged = [], []
         if self._observed:
             step = Step(Action.OBSERVE, None, 0, self._run.window, Told.NEVER, 0, None, None)
             rows = [tables.step_row(key, step) for key in self._observed - self._all_forgotten]
@@ -292,6 +303,6 @@ class Diff:
 
     def _known(self, keys: list[bytes]) -> dict[bytes, UserState]:
         marks = ",".join("?" * len(keys))
-        query = f"SELECT key, {tables.USER_COLUMNS} FROM base.users WHERE key IN ({marks})"  # noqa: S608
+        query = f"SELECT key, {_KNOWN_COLUMNS} FROM base.users WHERE key IN ({marks})"  # noqa: S608
         found = self._database.execute(query, keys)
-        return {key: tables.user_state(columns) for key, *columns in found}
+        return {row[0]: tables.user_state(row[1:]) for row in found}

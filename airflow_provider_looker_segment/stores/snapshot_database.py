@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_looker_segment.core.history import Step, UserState
+from airflow_provider_looker_segment.core.history import Action, Step, UserState
 
 FORMAT = 1
 BATCH_ROWS = 2_000
@@ -46,15 +46,18 @@ _CANDIDATE = (
 _BODIES = ("CREATE TABLE blocks (first INTEGER PRIMARY KEY, data BLOB NOT NULL)",)
 
 
-def connect(path: Path, *, beside: Mapping[str, Path] | None = None) -> sqlite3.Connection:
+def connect(
+    path: Path, *, beside: Mapping[str, Path] | None = None, cache_kib: int = _CACHE_KIB
+) -> sqlite3.Connection:
     """Open a file that nobody else has open and that a killed task may lose.
 
     :param beside: further files, by the name that queries call them.
+    :param cache_kib: memory for the pages of each file.
     """
     database = sqlite3.connect(path, isolation_level=None)
     for name, other in (beside or {}).items():
         database.execute(f"ATTACH DATABASE ? AS {name}", (str(other),))
-    database.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+    database.execute(f"PRAGMA cache_size = -{cache_kib}")
     database.execute("PRAGMA journal_mode = OFF")
     database.execute("PRAGMA synchronous = OFF")
     database.execute("BEGIN")
@@ -124,9 +127,9 @@ def user_row(key: bytes, state: UserState) -> tuple[Any, ...]:
 
 def user_state(columns: Sequence[Any]) -> UserState:
     """Read what :data:`USER_COLUMNS` selected."""
-    fingerprint, names, window, seen, told, dirty, *rest = columns
+    fingerprint, names, window, seen, told, dirty = columns[:6]
     return UserState(
-        fingerprint, int.from_bytes(names, "big"), window, seen, told, bool(dirty), *rest
+        fingerprint, int.from_bytes(names, "big"), window, seen, told, bool(dirty), *columns[6:]
     )
 
 
@@ -147,6 +150,20 @@ def add_steps(database: sqlite3.Connection, rows: Iterable[tuple[Any, ...]]) -> 
         "FROM main.steps WHERE false"
     )
     database.executemany("INSERT INTO pending VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+
+def add_unchanged(
+    database: sqlite3.Connection, rows: Iterable[tuple[bytes, bytes, int, int]], window: int
+) -> None:
+    """Keep the steps of users who have not changed: those of nearly all users on most days.
+
+    :param rows: key, fingerprint, told and ordinal of each.
+    """
+    database.executemany(
+        f"INSERT INTO pending VALUES "  # noqa: S608 - numbers of our own
+        f"(?, {Action.UNCHANGED:d}, ?, x'', {window:d}, ?, ?, NULL, NULL)",
+        rows,
+    )
 
 
 def sort_steps(database: sqlite3.Connection) -> None:

@@ -1,0 +1,175 @@
+"""What a commit says in SQL is what the core says of each user."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from airflow_provider_looker_segment.core.history import (
+    SENDING,
+    Action,
+    Fates,
+    Run,
+    ShardFates,
+    Step,
+    Told,
+    UserState,
+    settle,
+)
+from airflow_provider_looker_segment.stores import snapshot_database as tables
+from airflow_provider_looker_segment.stores.merge import merge
+
+GENERATION = 7
+WINDOW = 3
+NAMES = ["a", "b", "c"]
+
+bits = st.integers(0, 7)
+windows = st.integers(1, 5)
+sealed = st.none() | st.sampled_from([b"one", b"two"])
+prints = st.none() | st.sampled_from([b"old", b"new"])
+tolds = st.sampled_from([int(told) for told in Told])
+states = st.builds(
+    UserState,
+    fingerprint=prints,
+    names=bits,
+    window=st.none() | windows,
+    seen=windows,
+    told=tolds,
+    dirty=st.booleans(),
+    origin=st.integers(0, GENERATION),
+    ordinal=bits,
+    touched=st.integers(1, GENERATION),
+    skeleton=sealed,
+    body=sealed,
+)
+steps = st.builds(
+    Step,
+    action=st.sampled_from([int(action) for action in Action]),
+    fingerprint=prints,
+    names=bits,
+    window=windows,
+    told=tolds,
+    ordinal=bits,
+    position=st.none(),
+    skeleton=sealed,
+)
+ORDINARY = [
+    (
+        UserState(b"new", 1, 2, 2, Told.UNSURE, True, 1, 1, 1, b"one", b"two"),
+        Step(Action.UNCHANGED, b"old", 4, 5, Told.IN, 9, None, b"two"),
+    ),
+    (
+        UserState(b"old", 1, 2, 5, Told.LEFT, True, 1, 1, 1, b"one", b"two"),
+        Step(Action.SEND, b"new", 2, 4, Told.IN, 9, None, None),
+    ),
+    (None, Step(Action.SEND, b"new", 2, 3, Told.IN, 9, None, b"two")),
+    (None, Step(Action.UNCHANGED, b"new", 2, 3, Told.IN, 9, None, None)),
+]
+
+
+def placed(found: list[tuple[UserState | None, Step]]) -> list[tuple[UserState | None, Step]]:
+    """Give each step that sends a position."""
+    position = -1
+    again = []
+    for state, step in found:
+        if step.action in SENDING:
+            position += 1
+            again.append((state, step._replace(position=position)))
+        else:
+            again.append((state, step))
+    return again
+
+
+@given(
+    found=st.lists(st.tuples(st.none() | states, steps), max_size=12).map(placed),
+    overlapped=st.sets(st.integers(1, GENERATION), max_size=2),
+    shard=st.builds(
+        ShardFates,
+        first=st.just(0),
+        messages=st.just(12),
+        decided=st.integers(0, 12),
+        refused=st.sets(st.integers(0, 11), max_size=2).map(tuple),
+        maybe=st.integers(0, 3),
+    ),
+    mirrors=st.booleans(),
+)
+@example(found=placed(ORDINARY), overlapped=set(), shard=ShardFates(0, 12, 12), mirrors=True)
+@example(found=placed(ORDINARY), overlapped=set(), shard=ShardFates(0, 9, 0), mirrors=False)
+def test_each_user_becomes_what_the_core_says(
+    found: list[tuple[UserState | None, Step]],
+    overlapped: set[int],
+    shard: ShardFates,
+    *,
+    mirrors: bool,
+) -> None:
+    """Whatever is stored, whatever the run did and whatever became of its messages."""
+    run, fates = Run(WINDOW, WINDOW + 1, complete=False, mirrors=mirrors), Fates([shard])
+    with TemporaryDirectory() as folder:
+        target, candidate = Path(folder, "target"), Path(folder, "candidate")
+        write(target, candidate, found, overlapped, mirrors=mirrors)
+
+        merge(target, candidate, fates)
+
+        with closing(tables.connect(target)) as database:
+            rows = database.execute(f"SELECT key, {tables.USER_COLUMNS} FROM users")
+            stored = {row[0]: tables.user_state(row[1:]) for row in rows}
+    expected = {
+        key_of(at): settle(
+            *(state, step, fates.of(step.position), run),
+            serial=GENERATION + 1,
+            overlaps=state is not None and state.touched in overlapped,
+        )
+        for at, (state, step) in enumerate(found)
+    }
+    assert expected == stored
+
+
+def key_of(at: int) -> bytes:
+    """Return what stands for one of the users."""
+    return bytes([at]) * 16
+
+
+def write(
+    target: Path,
+    candidate: Path,
+    found: list[tuple[UserState | None, Step]],
+    overlapped: set[int],
+    *,
+    mirrors: bool,
+) -> None:
+    """Write a snapshot, and what a run decided that did not know of some commits."""
+    commits = [(serial, f"run {serial}") for serial in range(1, GENERATION + 1)]
+    tables.create_snapshot(target)
+    database = tables.connect(target)
+    rows: list[Any] = [
+        tables.user_row(key_of(at), state)
+        for at, (state, _) in enumerate(found)
+        if state is not None
+    ]
+    marks = ", ".join("?" * 12)
+    database.executemany(f"INSERT INTO users VALUES ({marks})", rows)
+    database.executemany("INSERT INTO commits VALUES (?, ?)", commits)
+    now = {"generation": GENERATION, "newest": WINDOW + 1, "names": NAMES}
+    tables.write_facts(database, now)
+    tables.close(database)
+    tables.create_candidate(candidate)
+    database = tables.connect(candidate)
+    tables.add_steps(
+        database, [tables.step_row(key_of(at), step) for at, (_, step) in enumerate(found)]
+    )
+    tables.sort_steps(database)
+    said = {
+        "run": "run",
+        "window": WINDOW,
+        "complete": False,
+        "mirrors": mirrors,
+        "names": NAMES,
+        "known_runs": [run for serial, run in commits if serial not in overlapped],
+    }
+    tables.write_facts(database, said)
+    tables.close(database)
