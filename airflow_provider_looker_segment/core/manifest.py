@@ -27,6 +27,7 @@ class Manifest:
     :param edition: which reading of the Look this is: another one for each try that reads it.
     :param shared: what all messages have in common.
     :param seal: fingerprint of the write key that seals the chunks.
+    :param shows_values: whether somebody asked to see values in the samples of a dry run.
     :param rejects_folder: where rejected rows and messages are kept; empty where they are not.
     :param rejects: where this extract's rejected rows are, and how to see them; empty where there
         are none, or none are kept.
@@ -62,6 +63,7 @@ class Manifest:
     chunks: int = 0
     shards: int = 0
     samples: list[dict[str, Any]] = field(default_factory=list)
+    shows_values: bool = False
     rejects_folder: str = ""
     rejects: dict[str, Any] = field(default_factory=dict)
     mode: str = "full"
@@ -93,6 +95,7 @@ class Manifest:
         edition: str,
         seal: str,
         dry_run: bool,
+        shows_values: bool = False,
         version: str,
         warnings: Iterable[str],
     ) -> Manifest:
@@ -111,6 +114,7 @@ class Manifest:
             shared=envelope(timestamp=end, version=version),
             seal=seal,
             dry_run=dry_run,
+            shows_values=shows_values,
             warnings=list(warnings),
         )
 
@@ -168,7 +172,7 @@ class Manifest:
 
 
 class Samples:
-    """The first messages of a run, kept with their values masked."""
+    """The first messages of a run, kept with their values masked unless somebody asked for them."""
 
     def __init__(self) -> None:
         self._lines: list[Line] = []
@@ -185,7 +189,11 @@ class Samples:
 
         :param pivot_names: as in :func:`masked`.
         """
-        return [masked(json.loads(line.body), pivot_names) for line in self._lines]
+        return [masked(body, pivot_names) for body in self.whole()]
+
+    def whole(self) -> list[dict[str, Any]]:
+        """Return the remembered messages with their values, for a dry run that asks for them."""
+        return [json.loads(line.body) for line in self._lines]
 
 
 def masked(body: Mapping[str, Any], pivot_names: Mapping[str, str]) -> dict[str, Any]:

@@ -1,12 +1,14 @@
 """The report of a run: its books, in words and in numbers.
 
 A manifest and receipts enter, a report leaves; it is green only when nothing is unaccounted for.
-A report never holds a trait value.
+A report never holds a trait value, unless whoever started a dry run has asked for some.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +19,9 @@ from airflow_provider_looker_segment.exceptions import PermanentError
 
 _NOT_SENT = ("duplicates", "rejected", "unchanged", "superseded", "forgotten")
 """What becomes of the rows that are no message of this run."""
+
+_WIDTH = 96
+"""Characters of a line: Airflow's page shows about as many beside its own columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,7 @@ class Report:
             "warnings": list(manifest["warnings"]),
             "destinations": manifest["destinations"],
             "samples": manifest["samples"],
+            "shows_values": manifest["shows_values"],
             "requests": receipt.requests,
             "sent_bytes": receipt.sent_bytes,
             "seconds": round(receipt.seconds, 3),
@@ -151,22 +157,55 @@ class Report:
         width = max(len(name) for name, _ in counts)
         title = f" ({said['look']['title']})" if said["look"]["title"] else ""
         lines = [
-            f"Look {said['look']['id']}{title} as of {said['window']['end']}"
-            + (", dry run: nothing was sent" if said["dry_run"] else ""),
+            f"Look {said['look']['id']}{title} as of {said['window']['end']}",
+            *(["  dry run: nothing was sent"] if said["dry_run"] else []),
             *(f"  {name:<{width}}  {count:>12,}" for name, count in counts),
         ]
-        lines += [
-            f"  {name}: {counts['met']:,} met, {counts['doubtful']:,} doubtful, "
-            f"{counts['unmet']:,} unmet"
-            for name, counts in said["destinations"].items()
-        ]
-        lines += [_described(problem) for problem in said["problems"]]
+        for name, found in said["destinations"].items():
+            met, doubtful, unmet = found["met"], found["doubtful"], found["unmet"]
+            lines += _wrapped(f"{name}: {met:,} met, {doubtful:,} doubtful, {unmet:,} unmet")
+        for problem in said["problems"]:
+            lines += _wrapped(_described(problem))
+        # A command is copied whole.
         lines += [
             f"  to see {kept['rows']:,} rejected rows: {kept['command']}"
             for kept in said["rejects"]
         ]
-        lines += [f"  warning: {warning}" for warning in said["warnings"]]
+        for warning in said["warnings"]:
+            lines += _wrapped(f"warning: {warning}")
+        if said["dry_run"]:
+            lines += _samples(said["samples"], masked=not said["shows_values"])
         return "\n".join(lines)
+
+
+def _samples(samples: Sequence[Mapping[str, Any]], *, masked: bool) -> Iterator[str]:
+    values = "their values masked" if masked else "with their values, as asked"
+    for number, sample in enumerate(samples, start=1):
+        if number == 1:
+            yield f"  the first messages, {values}:"
+        parts = (f"{path} = {value}" for path, value in _leaves(sample, masked=masked))
+        yield from _wrapped(f"{number}. {', '.join(parts)}")
+
+
+def _leaves(sample: Mapping[str, Any], *, masked: bool, at: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in sample.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, masked=masked, at=f"{at}{key}.")
+        elif masked and isinstance(value, str):
+            yield f"{at}{key}", value
+        else:
+            yield f"{at}{key}", json.dumps(value, ensure_ascii=False)
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(
+        text,
+        _WIDTH,
+        initial_indent="  ",
+        subsequent_indent="    ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _described(problem: Mapping[str, Any]) -> str:
@@ -176,4 +215,4 @@ def _described(problem: Mapping[str, Any]) -> str:
     meaning = MEANINGS.get(problem["code"], "")
     found = f"{counted(problem['count'], 'row')} {problem['code']}{about}"
     which = "row" if problem["count"] == 1 else "rows"
-    return f"  {found}: {meaning} ({which} {rows}{more})"
+    return f"{found}: {meaning} ({which} {rows}{more})"

@@ -106,6 +106,19 @@ def _refuse_dry(operator: LookerRunLookOperator) -> None:
     )
 
 
+def _shows_values(operator: LookerRunLookOperator, *, dry_run: bool) -> bool:
+    """Whether the samples show values; a run that sends never does."""
+    asked = arguments.flag("show_values", operator.show_values)
+    if asked and not dry_run:
+        raise PermanentError(
+            "Argument `show_values`:",
+            should="be used in a dry run only",
+            but="this run would send",
+            do="Nothing was queried or sent. Make it a dry run, or leave the argument out.",
+        )
+    return asked
+
+
 def _extraction(operator: LookerRunLookOperator, context: Context, hook: LookerHook) -> Extraction:
     """Find out everything that is known before the query runs, and create the query.
 
@@ -125,6 +138,7 @@ def _extraction(operator: LookerRunLookOperator, context: Context, hook: LookerH
     query = _query(operator, look, run_window)
     guards = Guards.of(arguments.settings("guards", operator.guards))
     segment = SegmentSettings.read(operator.segment_conn_id)
+    dry_run = arguments.flag("dry_run", operator.is_dry_run) or not segment.send
     manifest = Manifest.begin(
         look_id=look.id,
         look_title=look.title,
@@ -135,7 +149,8 @@ def _extraction(operator: LookerRunLookOperator, context: Context, hook: LookerH
         generation=context["ti"].max_tries,
         edition=f"{context['ti'].max_tries}.{context['ti'].try_number}",
         seal=segment.write_key_fingerprint,
-        dry_run=arguments.flag("dry_run", operator.is_dry_run) or not segment.send,
+        dry_run=dry_run,
+        shows_values=_shows_values(operator, dry_run=dry_run),
         version=__version__,
         warnings=[*planned.warnings, *_warnings(planned, requirements)],
     )

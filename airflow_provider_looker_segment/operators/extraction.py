@@ -138,7 +138,9 @@ class Extraction:
             counts=self.history.counts,
             chunks=len(self._counts),
             shards=len(shard(self._counts)),
-            samples=samples.masked(self._preparation.pivot_names),
+            samples=samples.whole()
+            if self.manifest.shows_values
+            else samples.masked(self._preparation.pivot_names),
         )
         self.manifest.warnings += self.history.warnings(self.where)
         self.log.info(

@@ -63,6 +63,9 @@ class LookerRunLookOperator(BaseOperator):
     :param approve: id of the DAG run that a guard stopped: deliver exactly what it would have sent.
         (templated)
     :param dry_run: check everything and send nothing. (templated)
+    :param show_values: show the first three messages of a dry run with their values. The values
+        then rest in XCom, in the log, and wherever logs are kept, until Airflow deletes them.
+        Refused in a run that sends. (templated)
     :param query_task: let Looker run the query on its own and ask now and then whether it is done,
         for a Look that takes minutes.
     :param deferrable: do that asking in the triggerer, so that no worker waits. It implies
@@ -89,6 +92,7 @@ class LookerRunLookOperator(BaseOperator):
         "accept_changes",
         "approve",
         "is_dry_run",
+        "show_values",
     )
     template_fields_renderers = {"filters": "json", "mapping": "json"}  # noqa: RUF012 - as Airflow has it
     operator_extra_links = (LookLink(), QueryLink(), SourceLink(), ProblemsLink())
@@ -117,6 +121,7 @@ class LookerRunLookOperator(BaseOperator):
         accept_changes: bool | str = False,
         approve: str | None = None,
         dry_run: bool | str = False,
+        show_values: bool | str = False,
         query_task: bool = False,
         deferrable: bool = False,
         query_timeout_s: float = DEFAULT_TIMEOUT_S,
@@ -153,6 +158,7 @@ class LookerRunLookOperator(BaseOperator):
         self.approve = approve
         # `dry_run` is a method of every operator.
         self.is_dry_run = dry_run
+        self.show_values = show_values
         self.query_task = query_task
         self.deferrable = deferrable
         self.query_timeout_s = query_timeout_s

@@ -111,6 +111,7 @@ def test_samples_are_masked() -> None:
         "integrations": {"All": False, "Woopra": {"cookie": "text of 6"}},
     }
     assert samples.masked({}) == [masked] * 3
+    assert samples.whole() == [body] * 3
     assert Samples().masked({}) == []
 
 

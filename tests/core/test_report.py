@@ -36,6 +36,7 @@ def manifest(**more: Any) -> dict[str, Any]:
         "warnings": ["no email column"],
         "destinations": {"braze": {"met": 7, "doubtful": 0, "unmet": 1, "reasons": {}}},
         "samples": [],
+        "shows_values": False,
     } | more
 
 
@@ -138,13 +139,49 @@ def test_in_words() -> None:
         "  braze: 7 met, 0 doubtful, 1 unmet",
         (
             "  11 rows array_value in `users.x`: the cell is a list; "
-            "Segment takes strings and numbers (rows 1, 2, …)"
+            "Segment takes strings and numbers (rows"
         ),
+        "    1, 2, …)",
         "  1 row refused_by_segment: Segment refused the message by itself (row 1)",
         "  warning: no email column",
     ]
     untitled = manifest(look={"id": "42", "title": ""})
     assert str(Report.of(untitled, [])).startswith("Look 42 as of")
+
+
+SAMPLE = {
+    "userId": "text of 3",
+    "traits": {"sessions count": "number", "name": "text of 9"},
+    "integrations": {"Braze Web": False},
+}
+
+
+def test_a_dry_run_shows_samples() -> None:
+    """Somebody who tries something sees what would be sent, and that no value is shown."""
+    text = str(Report.of(manifest(dry_run=True, samples=[SAMPLE]), []))
+    assert text.splitlines()[-3:] == [
+        "  the first messages, their values masked:",
+        "  1. userId = text of 3, traits.sessions count = number, traits.name = text of 9,",
+        "    integrations.Braze Web = false",
+    ]
+    assert "userId" not in str(Report.of(manifest(samples=[SAMPLE]), [receipt(8)]))
+
+
+def test_a_dry_run_says_that_it_shows_values() -> None:
+    """Values that were asked for are told from words that stand for values."""
+    sample = {"userId": "u-1", "traits": {"n": 1, "é": "ü"}}
+    text = str(Report.of(manifest(dry_run=True, samples=[sample], shows_values=True), []))
+    assert text.splitlines()[-2:] == [
+        "  the first messages, with their values, as asked:",
+        '  1. userId = "u-1", traits.n = 1, traits.é = "ü"',
+    ]
+
+
+def test_no_line_runs_off_the_screen() -> None:
+    """Airflow's page does not wrap the lines of a log."""
+    many = {f"trait number {number}": "text of 9" for number in range(30)}
+    told = manifest(dry_run=True, samples=[{"traits": many}], warnings=["a long word " * 30])
+    assert max(map(len, str(Report.of(told, [])).splitlines())) <= 96
 
 
 def test_what_a_mode_spares() -> None:

@@ -110,7 +110,7 @@ def test_6_a_bad_row_is_found_from_the_report(person: Person) -> None:
     person.open_task("look_to_segment.report")
     log = person.page.get_by_test_id("virtualized-list")
     expect(log).to_contain_text("12 rows id_missing in `users.member`", timeout=60_000)
-    expect(log).to_contain_text(re.compile(r"\(rows \d+"))
+    expect(log).to_contain_text(re.compile(r"\(rows\s+\d+"))
     person.picture("report_in_log")
 
     person.open_tab("Details")
@@ -147,6 +147,8 @@ def test_8_a_dry_run_sends_nothing(person: Person) -> None:
 
     log = person.page.get_by_test_id("virtualized-list")
     expect(log).to_contain_text("dry run: nothing was sent", timeout=60_000)
+    expect(log).to_contain_text("1. userId = text of")
+    person.picture("dry_run", height=800)
 
 
 def test_9_a_backfill_is_started(person: Person, ui: RunningUi) -> None:

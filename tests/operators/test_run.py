@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.operators.conftest import MOMENT, Outcome, sent, summary
+from tests.operators.conftest import MOMENT, Outcome, asked, sent, summary
 
 RunLook = Callable[..., Outcome]
 
@@ -71,6 +72,33 @@ def test_a_dry_run_sends_nothing_and_reports_everything(run_look: RunLook) -> No
     assert {"name": "text of 9", "email": "text of 21", "sessions count": "number"} == (
         report["samples"][0]["traits"]
     )
+    assert not report["shows_values"]
+
+
+@pytest.mark.parametrize("choices", [{"dry_run": True}, {"send": False}])
+def test_a_dry_run_shows_values_when_asked(
+    run_look: RunLook, sandbox: Any, monkeypatch: pytest.MonkeyPatch, choices: dict[str, Any]
+) -> None:
+    """Only what never leaves may be looked at."""
+    if "send" in choices:
+        said = json.loads(sandbox.connections()["AIRFLOW_CONN_SEGMENT_DEFAULT"])
+        said = json.dumps({**said, "extra": choices})
+        monkeypatch.setenv("AIRFLOW_CONN_SEGMENT_DEFAULT", said)
+    outcome = run_look("42", dry_run="dry_run" in choices, show_values="true")
+
+    assert 0 == summary(outcome.sandbox)["requests"]
+    assert outcome.report["shows_values"]
+    assert "@" in outcome.report["samples"][0]["traits"]["email"]
+
+
+def test_a_run_that_sends_shows_no_values(run_look: RunLook) -> None:
+    """Whoever asks is told before the query runs."""
+    outcome = run_look("42", show_values=True)
+
+    assert "failed" == outcome.states["extract"]
+    assert outcome.report is None
+    assert [] == asked(outcome.sandbox, "POST", "/queries")
+    assert 0 == summary(outcome.sandbox)["requests"]
 
 
 @pytest.mark.parametrize(
