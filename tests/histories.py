@@ -27,7 +27,17 @@ from airflow_provider_looker_segment.stores.snapshots import SnapshotStore
 SECRET = b"s" * 32
 SHARD = 3
 Cohort = dict[str, dict[str, Any]]
-"""Traits by user."""
+"""Traits by user; some names mean something else, see below."""
+
+BAD = "bad"
+"""Whoever has it has a row that is no message."""
+HUGE = "description"
+"""Whoever has it has a row of which only the composed message is too large; a reserved trait, so
+that the message is so whatever it says of membership."""
+POISON = "poison"
+"""Segment refuses the message."""
+MUTED = "muted"
+"""Not a trait: the message keeps a destination out."""
 
 CHANGED = Rules("changed")
 MEMBERSHIP = Rules("mirror", "membership", "in_cohort")
@@ -86,7 +96,8 @@ class Segment:
             return
         self.seen.add(message_id)
         profile = self.profiles.setdefault(body["userId"], {})
-        profile |= body["traits"]
+        # Destinations go by the last message alone.
+        profile |= {**body["traits"], MUTED: 1 if body.get("integrations") else None}
         for name in [name for name, value in profile.items() if value is None]:
             del profile[name]
 
@@ -108,7 +119,12 @@ class Run:
     @property
     def is_poisoned(self) -> bool:
         """Whether Segment will refuse one of its messages."""
-        return any("poison" in traits for traits in self.cohort.values())
+        return any(POISON in traits for traits in self.cohort.values())
+
+    @property
+    def users(self) -> set[str]:
+        """Users of whom a message was composed."""
+        return {json.loads(line.body)["userId"] for line in self.lines}
 
     @property
     def may_be_abandoned(self) -> bool:
@@ -131,7 +147,7 @@ class Run:
 
     def contributes(self, fates: Fates) -> set[str]:
         """Users whose row counts: accepted or maybe, or nothing had to be sent for it."""
-        counted = set(self.cohort)
+        counted = {user for user, said in self.cohort.items() if not said.keys() & {BAD, HUGE}}
         for position, line in enumerate(self.lines):
             body = json.loads(line.body)
             own = body["userId"] in self.cohort and "timestamp" not in body
@@ -149,20 +165,38 @@ class Sync:
         self.path = f"memory://bucket/{next(numbers)}"
         self.known: dict[str, Run] = {}
         self.counted: dict[str, set[str]] = {}
+        self.generation = 0
+        self.forgotten: set[str] = set()
+        self.before_reset: dict[str, dict[str, Any]] = {}
+
+    @property
+    def folder(self) -> SnapshotFolder:
+        """Where the snapshot is."""
+        return SnapshotFolder(storage(self.path), "sync")
 
     @property
     def store(self) -> SnapshotStore:
         """The store as each task opens it anew."""
-        folder = SnapshotFolder(storage(self.path), "sync")
-        return SnapshotStore(folder, Identity("sync", "42", "source"), secret=SECRET)
+        own = Identity("sync", "42", "source")
+        return SnapshotStore(self.folder, own, secret=SECRET, remembered=self.generation)
 
-    def extract(self, window: int, cohort: Cohort, *, complete: bool = True) -> Run:
-        """Compare a cohort with the snapshot, and store what is decided."""
-        name = fingerprint(str(next(numbers))).hex()
+    def key(self, user: str) -> bytes:
+        """The hash that stands for a user."""
+        return self.store.seal.key("userId", user)
+
+    def extract(
+        self, window: int, cohort: Cohort, *, complete: bool = True, name: str | None = None
+    ) -> Run:
+        """Compare a cohort with the snapshot, and store what is decided.
+
+        :param name: of the run, where this is another try.
+        """
+        name = name or new_name()
         store = self.store
         rows = [
-            Line(number, json.dumps({"userId": user, "traits": traits}))
+            Line(number, json.dumps(mapped(user, traits)))
             for number, (user, traits) in enumerate(cohort.items(), start=1)
+            if BAD not in traits
         ]
         with store.begin(name, {}) as base, TemporaryDirectory() as folder:
             diff = Diff(
@@ -173,7 +207,11 @@ class Sync:
                 run=name,
                 window=window,
                 complete=complete,
+                forgotten=frozenset(self.key(user) for user in self.forgotten),
+                refusal=lambda message, _: "too_large" if message["traits"].get(HUGE) else "",
             )
+            for user in [user for user, traits in cohort.items() if BAD in traits]:
+                diff.observe("userId", user)
             lines = list(diff.lines((line, json.loads(line.body)) for line in rows))
             diff.close()
             store.push(name, diff)
@@ -193,7 +231,7 @@ class Sync:
                     continue
                 line = run.lines[position]
                 body = json.loads(line.body)
-                if body["traits"].get("poison"):
+                if body["traits"].get(POISON):
                     run.refused.add(position)
                 else:
                     self.segment.identify(fingerprint(run.name, line.body).hex(), body)
@@ -207,7 +245,22 @@ class Sync:
         run.reported = True
         fates = run.fates()
         self.counted[run.name] = run.contributes(fates)
-        self.store.commit(run.name, fates)
+        self.remember(self.store.commit(run.name, fates))
+
+    def remember(self, generation: int) -> None:
+        """Note which generation the snapshot has reached, outside of it."""
+        self.generation = max(generation, self.generation)
+
+    def forget(self, user: str) -> None:
+        """Forget a user: first where every run that begins asks, then in the snapshot."""
+        self.forgotten.add(user)
+        self.remember(self.store.forget([self.key(user)]))
+
+    def reset(self) -> None:
+        """Begin anew, over what Segment holds."""
+        self.store.reset()
+        self.generation = 0
+        self.before_reset = {user: dict(held) for user, held in self.segment.profiles.items()}
 
     def run(self, window: int, cohort: Cohort, *, complete: bool = True) -> Run:
         """Do all three in order."""
@@ -224,23 +277,72 @@ class Sync:
 
     def fold(self) -> dict[str, dict[str, Any]]:
         """What the runs would have left in the order of their windows."""
+        return self._fold()[0]
+
+    def wrong(self) -> dict[str, Any]:
+        """Find the users of whom Segment holds anything else than the law says.
+
+        Of a forgotten user the law says nothing, and before a reset there was another history.
+        """
+        fold, returned = self._fold()
+        found: dict[str, Any] = {}
+        for user in (fold.keys() | self.segment.profiles.keys()) - self.forgotten:
+            held = self.segment.profiles.get(user, {})
+            due = [fold[user]] if user in fold else []
+            due += [returned[user]] if user in returned else []
+            before = self.before_reset.get(user, {})
+            if not due and user in self.before_reset:
+                continue
+            if not any(held == {**_rest(before, held, one), **one} for one in due):
+                found[user] = {"held": held, "due": due}
+        return found
+
+    def _fold(self) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+        """Fold the runs in the order of their windows.
+
+        :return: every profile; and, of who left and came back in a row that no message tells of,
+            the profile that they have if Segment was never told that they had left.
+        """
         profiles: dict[str, dict[str, Any]] = {}
+        contents: dict[str, dict[str, Any]] = {}
+        returned: set[str] = set()
         trait = self.rules.trait
         # Sorting is stable: of two runs with one window the later commit is the later.
         for run in sorted(self.commits(), key=lambda run: run.window):
-            for user in self.counted[run.name]:
+            counted = self.counted[run.name]
+            for user in counted:
                 traits = {n: v for n, v in run.cohort[user].items() if v is not None}
                 profiles[user] = {**traits, trait: True} if trait else traits
+                contents[user] = dict(profiles[user])
+            returned -= counted
+            returned |= run.cohort.keys() - counted
             if not run.complete or not self.rules.mirrors:
                 continue
             for user in profiles.keys() - run.cohort.keys():
+                returned.discard(user)
                 if trait:
                     profiles[user][trait] = False
                 else:
                     profiles[user] = {
-                        n: v for n, v in profiles[user].items() if n in RESERVED_TYPES
+                        n: v for n, v in profiles[user].items() if n in (*RESERVED_TYPES, MUTED)
                     }
-        return profiles
+        return profiles, {user: contents[user] for user in returned & contents.keys()}
+
+
+def new_name() -> str:
+    """Return the name of another run."""
+    return fingerprint(str(next(numbers))).hex()
+
+
+def mapped(user: str, traits: dict[str, Any]) -> dict[str, Any]:
+    """Return a row's message."""
+    body = {"userId": user, "traits": {n: v for n, v in traits.items() if n != MUTED}}
+    return {**body, "integrations": {"Slack": False}} if traits.get(MUTED) else body
+
+
+def _rest(before: dict[str, Any], held: dict[str, Any], due: dict[str, Any]) -> dict[str, Any]:
+    """What another history may have left in a profile, beside what this one says."""
+    return {name: held[name] for name in before.keys() & held.keys() - due.keys()}
 
 
 class killed_after:  # noqa: N801 - it reads like a word

@@ -36,6 +36,8 @@ class Action(IntEnum):
     OBSERVE = 6
     """The Look holds the user, and the row is no message."""
     NOTHING = 7
+    RESTORE = 8
+    """The same as :attr:`OBSERVE`, and what is in doubt is sent again."""
 
 
 class Fate(IntEnum):
@@ -47,12 +49,17 @@ class Fate(IntEnum):
     REFUSED = 3
 
 
-SENDING = frozenset({Action.SEND, Action.RESEND, Action.LEAVE})
+SENDING = frozenset({Action.SEND, Action.RESEND, Action.LEAVE, Action.RESTORE})
 """Actions that lead to a message."""
 
 _MORE_THAN_ANY_RUN = 2**62
 
-_SEES = frozenset({Action.SEND, Action.UNCHANGED, Action.SUPERSEDED, Action.OBSERVE})
+AGAIN = frozenset({Action.RESEND, Action.RESTORE})
+"""Actions that send a stored message."""
+
+_SEES = frozenset(
+    {Action.SEND, Action.UNCHANGED, Action.SUPERSEDED, Action.OBSERVE, Action.RESTORE}
+)
 
 
 class UserState(NamedTuple):
@@ -159,6 +166,15 @@ def decide_seen(known: UserState | None, fingerprint: bytes, run: Run) -> tuple[
     return Action.UNCHANGED, due
 
 
+def decide_rejected(known: UserState, run: Run) -> tuple[Action, Told]:
+    """Decide about a user whose row is no message.
+
+    :return: what to do, and what the message says of membership.
+    """
+    due = run.due(max(known.seen, run.window))
+    return (Action.OBSERVE if known.body is None else Action.RESTORE), due
+
+
 def decide_unseen(known: UserState, run: Run) -> tuple[Action, Told]:
     """Decide about a user whom the run did not see.
 
@@ -167,8 +183,8 @@ def decide_unseen(known: UserState, run: Run) -> tuple[Action, Told]:
     due = run.due(run.unseen(known.seen))
     if known.body is not None:
         return Action.RESEND, due
-    if run.mirrors and run.is_newest and known.told in (Told.IN, Told.UNSURE):
-        return Action.LEAVE, Told.LEFT
+    if run.is_newest and due == Told.LEFT and known.told in (Told.IN, Told.UNSURE):
+        return Action.LEAVE, due
     return Action.NOTHING, due
 
 
@@ -188,7 +204,7 @@ def settle(
     elif sees and now.seen < run.window:
         now = now._replace(seen=run.window)
     if step.action in SENDING:
-        if fate == Fate.REFUSED and step.action == Action.RESEND and not overlaps:
+        if fate == Fate.REFUSED and step.action in AGAIN and not overlaps:
             return now._replace(fingerprint=None, origin=0, body=None, touched=serial)
         if fate in (Fate.REFUSED, Fate.NOT_SENT):
             return now
@@ -225,7 +241,7 @@ def _overlapping(now: UserState, step: Step, fate: Fate, run: Run, serial: int) 
     if agrees:
         window = step.window if now.window is None else max(now.window, step.window)
         return _content(now, step, serial)._replace(names=now.names | step.names, window=window)
-    if step.action == Action.RESEND and step.window == now.window and not is_same:
+    if step.action in AGAIN and step.window == now.window and not is_same:
         is_newer = now.fingerprint == step.fingerprint
     return _mine(now, step, serial) if is_newer else _theirs(now, step, serial)
 

@@ -65,18 +65,20 @@ class Commit:
         waiting = [run for run in new if listed[run] >= _DECIDED and run != self._own]
         if self._own is not None and self._own not in done:
             waiting.append(self._own)
+        # Whoever forgot somebody may have been killed before the rest of them was deleted.
+        purge = any("forget" in kinds for kinds in listed.values())
         if not waiting and not leaving:
-            self._clean(listed, done, purge=False)
+            if purge and self._pointer is not None:
+                self._generations.purge(self._pointer)
+            self._clean(listed, done, purge=purge)
             return 0 if self._pointer is None else int(self._pointer["generation"])
         merged = {run for run in waiting if self._merge(run)}
         fill_bodies(self._target, self._bodies, self._seal)
         self._forget(leaving)
-        generation = self._generations.publish(
-            self._target, over=self._pointer, purge=bool(leaving)
-        )
+        generation = self._generations.publish(self._target, over=self._pointer, purge=purge)
         is_alone = len(merged) + len(leaving) <= 1
         finished = done | merged | set(leaving) if is_alone else done
-        self._clean(listed, finished, purge=bool(leaving))
+        self._clean(listed, finished, purge=purge)
         return generation
 
     def _merge(self, run: str) -> bool:

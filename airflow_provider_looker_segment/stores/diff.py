@@ -15,11 +15,13 @@ from typing import Any
 from airflow_provider_looker_segment.core.chunking import Line
 from airflow_provider_looker_segment.core.encoding import decode, encode
 from airflow_provider_looker_segment.core.history import (
+    AGAIN,
     Action,
     Run,
     Step,
     Told,
     UserState,
+    decide_rejected,
     decide_seen,
     decide_unseen,
 )
@@ -44,9 +46,11 @@ _BODIES_CACHE_KIB = 256
 # What was committed when, and what a leave message needs, is not asked of a user who has a row.
 _KNOWN_COLUMNS = tables.USER_COLUMNS.replace("origin, ordinal, touched, skeleton", "0, 0, 0, NULL")
 
-_UNSEEN = f"""SELECT key, {tables.USER_COLUMNS} FROM base.users
+_UNSENT = f"""SELECT key, EXISTS (SELECT 1 FROM main.steps WHERE steps.key = users.key),
+    {tables.USER_COLUMNS} FROM base.users
     WHERE key > :after AND (body IS NOT NULL OR (:leaves AND told IN (:told_in, :unsure)))
-    AND NOT EXISTS (SELECT 1 FROM main.steps WHERE main.steps.key = base.users.key)
+    AND NOT EXISTS (SELECT 1 FROM main.steps WHERE steps.key = users.key
+        AND (users.body IS NULL OR steps.action <> :rejected))
     ORDER BY key LIMIT :limit"""  # noqa: S608 - our own columns
 
 
@@ -132,7 +136,7 @@ class Diff:
             yield from self._seen(batch)
         self._flush()
         tables.sort_steps(self._database)
-        yield from self._unseen()
+        yield from self._unsent()
         self._flush()
         tables.sort_steps(self._database)
 
@@ -192,7 +196,7 @@ class Diff:
             return text
         self.counts["unchanged" if action == Action.UNCHANGED else "superseded"] += 1
         if action == Action.RESEND and known is not None:
-            return self._resend(key, known, told)
+            return self._resend(key, known, action, told)
         if action == Action.UNCHANGED:
             self._unchanged.append((key, fingerprint, int(told), self._keep(line.body)))
             if len(self._unchanged) >= _STEPS:
@@ -201,27 +205,31 @@ class Diff:
             self._add(key, Step(action, fingerprint, 0, self._run.window, told, 0, None, None))
         return None
 
-    def _unseen(self) -> Iterator[Line]:
+    def _unsent(self) -> Iterator[Line]:
+        """Tell of users whom the run did not see, or of whom it saw no message."""
         said = {
             "leaves": self._run.mirrors and self._run.is_newest,
             "told_in": Told.IN,
             "unsure": Told.UNSURE,
+            "rejected": Action.OBSERVE,
         }
-        for batch in tables.batches(self._database, _UNSEEN, said):
-            for key, *columns in batch:
+        for batch in tables.batches(self._database, _UNSENT, said):
+            for key, is_rejected, *columns in batch:
                 if key in self._all_forgotten:
                     continue
                 known = tables.user_state(columns)
-                action, told = decide_unseen(known, self._run)
-                self._row_number += 1
-                if action == Action.RESEND:
-                    sent = self._resend(key, known, told)
-                else:
+                decide = decide_rejected if is_rejected else decide_unseen
+                action, told = decide(known, self._run)
+                sent = None
+                if action in AGAIN:
+                    sent = self._resend(key, known, action, told)
+                elif action == Action.LEAVE:
                     sent = self._leave(key, known)
                 if sent is not None:
+                    self._row_number += 1
                     yield Line(self._row_number, sent)
 
-    def _resend(self, key: bytes, known: UserState, told: Told) -> str | None:
+    def _resend(self, key: bytes, known: UserState, action: Action, told: Told) -> str | None:
         if known.body is None or known.window is None:  # pragma: no cover - the action needs both
             return None
         kept = self._seal.open(known.body, where="A message that is to be sent again")
@@ -234,7 +242,7 @@ class Diff:
         self.counts["resent"] += 1
         ordinal, position = self._keep(kept), self._next_position()
         step = Step(
-            *(Action.RESEND, known.fingerprint, names, known.window, told, ordinal, position),
+            *(action, known.fingerprint, names, known.window, told, ordinal, position),
             self._skeleton(body),
         )
         self._add(key, step)

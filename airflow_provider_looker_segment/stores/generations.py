@@ -100,16 +100,18 @@ class Generations:
         """
         if generation >= self._remembered:
             return False
-        waiting = sum(bool({"fates", "forget"} & kinds) for kinds in self._folder.runs().values())
-        return generation + waiting < self._remembered
+        return generation + self._waiting() < self._remembered
+
+    def _waiting(self) -> int:
+        """Count what is, or would be, part of the next generation."""
+        return sum(bool({"fates", "forget"} & kinds) for kinds in self._folder.runs().values())
 
     def _was_there(self) -> bool:
         """Whether there are generations that a killed first commit does not explain."""
         names = self._folder.generations()
         if not names:
             return False
-        waiting = sum("fates" in kinds for kinds in self._folder.runs().values())
-        return int(names[-1][:_DIGITS]) > waiting
+        return int(names[-1][:_DIGITS]) > self._waiting()
 
     def _check(self, pointer: Mapping[str, Any]) -> None:
         mine = {
@@ -189,6 +191,12 @@ class Generations:
             if other not in (name, before) and int(other[:_DIGITS]) < oldest_kept:
                 self._folder.delete_generation(other)
         return generation
+
+    def purge(self, pointer: Mapping[str, Any]) -> None:
+        """Delete all generations before the current one."""
+        for name in self._folder.generations():
+            if int(name[:_DIGITS]) < int(pointer["generation"]):
+                self._folder.delete_generation(name)
 
     def restless(self) -> TransientError:
         """Return the error of somebody for whom others are always faster."""

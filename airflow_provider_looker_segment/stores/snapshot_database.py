@@ -174,6 +174,10 @@ def sort_steps(database: sqlite3.Connection) -> None:
     """
     add_steps(database, ())
     database.execute(
+        "DELETE FROM main.steps WHERE action = ? AND key IN (SELECT key FROM pending)",
+        (Action.OBSERVE,),
+    )
+    database.execute(
         f"INSERT OR IGNORE INTO main.steps SELECT key, {STEP_COLUMNS} "  # noqa: S608
         "FROM pending ORDER BY key, action"
     )

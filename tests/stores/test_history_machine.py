@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -20,16 +23,23 @@ from hypothesis.stateful import (
 
 from airflow_provider_looker_segment.core.history import Fates
 from airflow_provider_looker_segment.core.snapshot import Rules
+from airflow_provider_looker_segment.exceptions import PermanentError
+from airflow_provider_looker_segment.stores import snapshot_database as tables
 from tests.histories import (
+    BAD,
     CHANGED,
     CLEAR,
+    HUGE,
     MEMBERSHIP,
+    MUTED,
+    POISON,
     SHARD,
     Cohort,
     Run,
     Storage,
     Sync,
     killed_after,
+    new_name,
 )
 
 
@@ -124,57 +134,148 @@ def test_a_commit_killed_anywhere_is_made_up_for(rules: Rules, writes: int) -> N
     assert {} == sync.store.open_runs()
 
 
+@both(MEMBERSHIP, CLEAR)
+def test_a_part_of_a_newer_window_keeps_its_users_in(rules: Rules) -> None:
+    """A complete pull says nothing about who was seen after it, though it is the newest one."""
+    sync = Sync(rules)
+    sync.run(1, {"u": {"a": 1}, "v": {"a": 1}})
+    sync.run(3, {"u": {"a": 1}}, complete=False)
+    run = sync.run(2, {})
+
+    assert {"v"} == run.users
+    assert {} == sync.wrong()
+
+
+@both(CHANGED, MEMBERSHIP, CLEAR)
+def test_what_is_in_doubt_is_sent_again_though_the_row_is_bad(rules: Rules) -> None:
+    """A row that is no message does not keep a user wrong, and keeps them in."""
+    sync = Sync(rules)
+    sync.run(1, {"u": {"a": 1}})
+    runs = [sync.extract(2, {"u": {"a": 2}}), sync.extract(1, {"u": {"a": 3}})]
+    for run in runs:
+        sync.deliver(run)
+        sync.report(run)
+    assert {"u"} == sync.wrong().keys()
+    sync.run(3, {"u": {BAD: 1}})
+
+    assert {} == sync.wrong()
+    assert set() == sync.run(3, {"u": {BAD: 1}}).users
+
+
+@pytest.mark.parametrize("writes", range(8))
+def test_a_forgetting_that_was_killed_leaves_nothing_when_repeated(writes: int) -> None:
+    """The generations before it have the user too."""
+    sync = Sync(CHANGED)
+    sync.run(1, {"u": {"a": 1}})
+    with killed_after(writes):
+        sync.forget("u")
+    sync.forget("u")
+
+    assert {"2"} == {name[:8].lstrip("0") for name in sync.folder.generations()}
+    assert {} == sync.folder.runs()
+
+
+def test_forgetting_comes_before_any_history() -> None:
+    """A request is honoured by a sync of which nothing was ever committed."""
+    sync = Sync(CHANGED)
+    sync.forget("u")
+
+    assert {"v"} == sync.run(1, {"u": {"a": 1}, "v": {"a": 1}}).users
+
+
 users = st.sampled_from(["u1", "u2", "u3", "u4", "u5"])
 values = st.sampled_from([1, 2, None])
 traits_of = st.dictionaries(st.sampled_from(["a", "b", "name", "email"]), values, max_size=4)
-cohorts = st.dictionaries(users, traits_of, max_size=5)
+oddities = st.sampled_from([{}, {}, {}, {}, {MUTED: 1}, {BAD: 1}, {HUGE: 1}])
+rows = st.builds(lambda traits, odd: {**traits, **odd}, traits_of, oddities)
+cohorts = st.dictionaries(users, rows, max_size=5)
 windows = st.integers(1, 5)
+mostly = st.sampled_from([True, True, True, False])
 
 
 class History(RuleBasedStateMachine):
-    """Runs of one sync in any order, overlapping, failing, killed and repeated."""
+    """Runs of one sync in any order: overlapping, failing, killed, repeated, or stopped."""
 
     rules = CHANGED
 
     def __init__(self) -> None:
         super().__init__()
         Storage.store.clear()
+        Storage.before_pointing = None
         self.sync = Sync(type(self).rules)
         self.live: list[Run] = []
-        self.unfinished: dict[int, Cohort] = {}
-        self.last: dict[int, Cohort] = {}
+        self.held: list[Run] = []
+        self.last: dict[tuple[int, bool], Cohort] = {}
 
     @initialize(cohort=cohorts)
     def first(self, cohort: Cohort) -> None:
         """The sync has a history."""
         self.whole(1, cohort, complete=True)
 
-    @rule(window=windows, cohort=cohorts, complete=st.booleans())
+    def extract(
+        self, window: int, cohort: Cohort, *, complete: bool, name: str | None = None
+    ) -> Run:
+        """Begin a run, and see that it respects who may not be told of."""
+        run = self.sync.extract(window, cohort, complete=complete, name=name)
+        assert not run.users & self.sync.forgotten
+        return run
+
+    @rule(window=windows, cohort=cohorts, complete=mostly)
     def whole(self, window: int, cohort: Cohort, *, complete: bool) -> None:
         """A run that goes well."""
-        self.sync.run(window, cohort, complete=complete)
-        self.finished(window, cohort)
+        run = self.extract(window, cohort, complete=complete)
+        self.sync.deliver(run)
+        self.sync.report(run)
+        self.last[window, complete] = cohort
 
     @precondition(lambda self: self.last)
     @rule(data=st.data())
     def again(self, data: st.DataObject) -> None:
         """The same window again, with the same rows."""
-        window = data.draw(st.sampled_from(sorted(self.last)))
-        self.sync.run(window, self.last[window])
-        self.finished(window, self.last[window])
+        window, complete = data.draw(st.sampled_from(sorted(self.last)))
+        self.whole(window, self.last[window, complete], complete=complete)
 
-    @rule(window=windows, cohort=cohorts, poisoned=st.none() | users)
-    def begin(self, window: int, cohort: Cohort, poisoned: str | None) -> None:
+    @rule(window=windows, cohort=cohorts, complete=mostly, poisoned=st.none() | users)
+    def begin(self, window: int, cohort: Cohort, poisoned: str | None, *, complete: bool) -> None:
         """A run that will overlap others."""
-        if poisoned in cohort and not self.sync.rules.mirrors:
-            cohort = {**cohort, poisoned: {**cohort[poisoned], "poison": 1}}
-        self.live.append(self.sync.extract(window, cohort))
+        if poisoned in cohort:
+            cohort = {**cohort, poisoned: {**cohort[poisoned], POISON: 1}}
+        self.live.append(self.extract(window, cohort, complete=complete))
 
-    @rule(window=windows, cohort=cohorts, writes=st.integers(0, 6))
-    def begin_and_die(self, window: int, cohort: Cohort, writes: int) -> None:
-        """An extract that is killed sends nothing."""
+    @rule(window=windows, cohort=cohorts, writes=st.integers(0, 6), retried=st.booleans())
+    def begin_and_die(self, window: int, cohort: Cohort, writes: int, *, retried: bool) -> None:
+        """An extract that is killed sends nothing; Airflow may try again, as the same run."""
+        name = new_name()
         with killed_after(writes):
-            self.live.append(self.sync.extract(window, cohort))
+            self.live.append(self.extract(window, cohort, complete=True, name=name))
+            return
+        if retried:
+            self.live.append(self.extract(window, cohort, complete=True, name=name))
+
+    @rule(window=windows, cohort=cohorts, complete=mostly)
+    def stop(self, window: int, cohort: Cohort, *, complete: bool) -> None:
+        """A guard stops a run: nothing is sent, and somebody may approve it."""
+        self.held.append(self.extract(window, cohort, complete=complete))
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data())
+    def approve(self, data: st.DataObject) -> None:
+        """Another DAG run delivers what a guard stopped, whatever has happened meanwhile."""
+        run = data.draw(st.sampled_from(self.held))
+        self.held.remove(run)
+        assert self.sync.store.adopt(run.name, {})
+        self.live.append(run)
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data(), writes=st.none() | st.integers(0, 3))
+    def discard(self, data: st.DataObject, writes: int | None) -> None:
+        """Nobody approves it."""
+        run = data.draw(st.sampled_from(self.held))
+        self.held.remove(run)
+        if writes is not None:
+            with killed_after(writes):
+                self.sync.store.discard(run.name)
+        self.sync.store.discard(run.name)
 
     @precondition(lambda self: any(not run.reported for run in self.live))
     @rule(data=st.data(), upto=st.none() | st.integers(0, SHARD), lost=st.integers(0, 2))
@@ -199,6 +300,21 @@ class History(RuleBasedStateMachine):
             self.sync.report(run)
         self.close(run)
 
+    @precondition(lambda self: self.live)
+    @rule(data=st.data(), user=st.none() | users)
+    def meanwhile(self, data: st.DataObject, user: str | None) -> None:
+        """Between a report's last look at the pointer and its writing of it, another commits."""
+        run = data.draw(st.sampled_from(self.live))
+        others = [other for other in self.live if other is not run]
+        other = data.draw(st.sampled_from(others)) if others else None
+        if other is not None:
+            Storage.before_pointing = lambda: self.sync.report(other)
+        elif user is not None:
+            Storage.before_pointing = lambda: self.sync.forget(user)
+        self.sync.report(run)
+        Storage.before_pointing = None
+        self.close(run)
+
     @precondition(lambda self: any(run.may_be_abandoned for run in self.live))
     @rule(data=st.data())
     def abandon(self, data: st.DataObject) -> None:
@@ -209,28 +325,57 @@ class History(RuleBasedStateMachine):
             self.sync.store.abandon(run.name)
         self.close(run)
 
-    def close(self, run: Run) -> None:
-        """Note what a run leaves to be done again."""
-        self.live.remove(run)
-        if run.answered >= set(range(len(run.lines))):
-            self.finished(run.window, run.cohort)
-        else:
-            self.unfinished[run.window] = run.cohort
-            self.last[run.window] = run.cohort
+    @rule(user=users, writes=st.none() | st.integers(0, 8))
+    def forget(self, user: str, writes: int | None) -> None:
+        """Somebody wants to be forgotten, and the request is repeated where it was killed."""
+        before = self.sync.folder.pointer()
+        if writes is not None:
+            with killed_after(writes):
+                self.sync.forget(user)
+        self.sync.forget(user)
+        pointer = self.sync.folder.pointer()
+        assert pointer is not None
+        # Of what another commit was about to make current, the next commit takes care.
+        last = int(before["generation"]) if before else 0
+        names = [name for name in self.sync.folder.generations() if int(name[:8]) <= last]
+        self.untraced([*names, pointer["file"]])
 
-    def finished(self, window: int, cohort: Cohort) -> None:
-        """Note the newest rows of a window."""
-        self.last[window] = cohort
-        self.unfinished.pop(window, None)
+    @precondition(lambda self: len(self.last) > 1)
+    @rule(writes=st.none() | st.integers(0, 6))
+    def reset(self, writes: int | None) -> None:
+        """The snapshot is given up, and with it whatever is under way."""
+        if writes is not None:
+            with killed_after(writes):
+                self.sync.reset()
+        self.sync.reset()
+        for run in self.live:
+            with pytest.raises(PermanentError, match="it is gone"):
+                self.sync.store.commit(run.name, run.fates())
+        assert [] == self.sync.folder.generations()
+        self.live, self.held, self.last = [], [], {}
+
+    def close(self, run: Run) -> None:
+        """Note what a window held last; what Segment refused somebody mends before the next run."""
+        self.live.remove(run)
+        self.last[run.window, run.complete] = {
+            user: {name: value for name, value in traits.items() if name != POISON}
+            for user, traits in run.cohort.items()
+        }
+
+    def untraced(self, generations: list[str]) -> None:
+        """None of these generations has anything of a forgotten user."""
+        for name in generations:
+            with TemporaryDirectory() as folder:
+                path = Path(folder) / "snapshot"
+                self.sync.folder.read_generation(name, path)
+                with closing(tables.connect(path)) as database:
+                    found = {key for (key,) in database.execute("SELECT key FROM users")}
+            assert not found & {self.sync.key(user) for user in self.sync.forgotten}
 
     @invariant()
     def no_open_end(self) -> None:
         """Each profile that Segment has is of a user whom a run sent."""
-        sent = {
-            json.loads(line.body)["userId"]
-            for run in self.sync.known.values()
-            for line in run.lines
-        }
+        sent = set[str]().union(*(run.users for run in self.sync.known.values()))
         assert self.sync.segment.profiles.keys() <= sent
 
     def teardown(self) -> None:
@@ -238,13 +383,17 @@ class History(RuleBasedStateMachine):
         for run in list(self.live):
             self.sync.report(run)
             self.close(run)
-        for window, cohort in list(self.unfinished.items()):
-            self.sync.run(window, cohort)
-        if not self.last:
-            return
-        newest = max(self.last)
-        self.sync.run(newest, self.last[newest])
-        assert self.sync.fold() == self.sync.segment.profiles
+        for name in {run.name for run in self.held} | self.sync.store.open_runs().keys():
+            self.sync.store.discard(name)
+        # Only a complete pull says who has left.
+        newest = max((window for window, complete in self.last if complete), default=1)
+        self.whole(newest, self.last.get((newest, True), {}), complete=True)
+        later = max(window for window, _ in self.last)
+        if later > newest:
+            self.whole(later, self.last[later, False], complete=False)
+        assert {} == self.sync.wrong()
+        self.untraced(self.sync.folder.generations())
+        assert {} == self.sync.folder.runs()
 
 
 class MembershipHistory(History):
@@ -260,17 +409,20 @@ class ClearHistory(History):
 
 
 @pytest.mark.parametrize("machine", [History, MembershipHistory, ClearHistory])
-def test_profiles_are_the_fold(machine: type[History]) -> None:
+def test_profiles_are_the_fold(machine: Callable[[], RuleBasedStateMachine]) -> None:
     """Any history, in any order, leaves what the runs say in the order of their windows."""
     run_state_machine_as_test(
         machine,
         settings=settings(
             deadline=None,
             max_examples=EXAMPLES,
-            stateful_step_count=14,
+            stateful_step_count=STEPS,
             suppress_health_check=list(HealthCheck),
         ),
     )
 
 
-EXAMPLES = 40
+EXAMPLES = int(os.environ.get("LOOKER_SEGMENT_HISTORIES", "60"))
+"""More of them look longer: 10,000 take about half an hour."""
+
+STEPS = 14

@@ -205,7 +205,7 @@ def test_a_run_under_way_commits_nothing_about_the_forgotten() -> None:
 def test_a_reset_deletes_everything() -> None:
     """The next run finds nobody and sends everything."""
     sync = begun()
-    sync.store.reset()
+    sync.reset()
 
     assert {} == Storage.store
     assert 2 == len(sync.extract(1, sync.known[next(iter(sync.known))].cohort).lines)
