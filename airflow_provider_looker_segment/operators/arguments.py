@@ -17,6 +17,7 @@ from airflow_provider_looker_segment.connections import truth
 from airflow_provider_looker_segment.core.mapping import Mapping
 from airflow_provider_looker_segment.core.query import RowLimit
 from airflow_provider_looker_segment.exceptions import PermanentError
+from airflow_provider_looker_segment.operators.errors import undefined
 
 _NOTHING = frozenset({"", "none", "null"})
 
@@ -209,10 +210,4 @@ def _refuse_undefined(name: str, said: Any) -> None:
     if isinstance(said, AbstractMapping):
         values = list(said.values())
     if any(isinstance(value, Undefined) for value in values):
-        raise PermanentError(
-            f"Argument `{name}`:",
-            should="come from a template that finds its value",
-            but="the template names something that this run does not have",
-            do="Runs without a date have no data_interval_start or ds; use dag_run.run_after, "
-            "or leave the dates to as_of.",
-        )
+        raise undefined(name, "it is undefined")

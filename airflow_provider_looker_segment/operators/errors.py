@@ -29,3 +29,18 @@ def airflow_errors() -> Iterator[None]:
 def _cause(error: LookerSegmentError) -> BaseException | None:
     cause = error.__cause__
     return None if cause is None or str(cause) in str(error) else cause
+
+
+def undefined(argument: str, what: str) -> PermanentError:
+    """Say what to write instead of a template that names what its run does not have.
+
+    :param what: the template engine's own words, which name variables and never a value.
+    """
+    return PermanentError(
+        f"Argument `{argument}`:",
+        should="come from a template that finds its value",
+        but=f"the template names something that this run does not have ({what})",
+        do="Runs without a date have no data_interval_start, data_interval_end, logical_date or "
+        "ds. Write dag_run.run_after instead, or data_interval_end | default(dag_run.run_after) "
+        "for runs of both kinds, or leave the dates to as_of.",
+    )

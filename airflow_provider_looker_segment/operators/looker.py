@@ -167,6 +167,27 @@ class LookerRunLookOperator(BaseOperator):
         self.lineage = Lineage()
         self.long_query: LongQuery | None = None
 
+    def render_template(self, content: Any, *args: Any, **kwargs: Any) -> Any:
+        """Render an argument; fail for good where it names what the run does not have."""
+        from jinja2 import UndefinedError  # noqa: PLC0415 - Airflow has it loaded by then
+
+        try:
+            return super().render_template(content, *args, **kwargs)
+        except (UndefinedError, TypeError) as error:
+            # Macros such as ds_add take what is undefined for a value of the wrong type.
+            if isinstance(error, TypeError) and "Undefined" not in str(error):
+                raise
+            from airflow_provider_looker_segment.operators import errors  # noqa: PLC0415
+
+            argument = next(
+                (name for name in self.template_fields if getattr(self, name) is content), None
+            )
+            if argument is None:
+                # It is a part of an argument; the call for the whole one knows its name.
+                raise
+            with errors.airflow_errors():
+                raise errors.undefined(argument, str(error)) from error
+
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Run the Look; return the shards."""
         from airflow_provider_looker_segment.operators import extract_task  # noqa: PLC0415

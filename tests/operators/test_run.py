@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -181,3 +182,43 @@ def test_every_kind_of_look_is_understood(
     assert ids == {"userId", "anonymousId"} & set(first)
     assert traits == set(first["traits"])
     assert ("groupId" in first["context"]) is (look_id == "47")
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("look_id", "{{ ds }}"),
+        ("filters", {"sessions.started_date": "after {{ data_interval_start }}"}),
+        ("filters", "sessions.started_date: after {{ macros.ds_add(ds, -7) }}"),
+        ("sync_id", "{{ params.sync_id }}"),
+    ],
+)
+def test_a_template_that_needs_an_interval_says_what_to_write_instead(
+    run_look: RunLook, caplog: pytest.LogCaptureFixture, argument: str, value: Any
+) -> None:
+    """A run without a date fails for good, before anything is asked."""
+    outcome = run_look(**{"retries": 1, argument: value})
+
+    assert "failed" == outcome.states["extract"]
+    message = next(
+        str(record.exc_info[1])
+        for record in caplog.records
+        if record.exc_info and "Argument `" in str(record.exc_info[1])
+    )
+    assert message.startswith(f"Argument `{argument}`: should come from a template that finds")
+    assert "data_interval_end | default(dag_run.run_after)" in message
+    assert [] == asked(outcome.sandbox, "GET", "/")
+
+
+@pytest.mark.parametrize("has_date", [True, False])
+def test_a_template_may_serve_runs_with_and_without_an_interval(
+    run_look: RunLook, has_date: bool
+) -> None:
+    """What the message advises works in both."""
+    moment = "{{ (data_interval_end | default(dag_run.run_after)) | ds }}"
+    outcome = run_look(
+        logical_date=MOMENT + timedelta(days=1) if has_date else None,
+        filters={"sessions.started_date": f"before {moment}"},
+    )
+
+    assert "success" == outcome.states["extract"] == outcome.states["report"]
