@@ -42,6 +42,8 @@ class Manifest:
     :param contract: what the Look was, for the sync to rely on.
     :param stopped: why a guard stopped the run; empty where none did.
     :param segment_conn_id: where the messages go.
+    :param newest: in ``full``, the newest window that its sync had reported when the run began,
+        empty where there was none; ``None`` where nobody noted it.
     :param chunks_run_id: the DAG run whose chunks are delivered; empty is this one.
     """
 
@@ -77,6 +79,7 @@ class Manifest:
     contract: dict[str, Any] = field(default_factory=dict)
     stopped: str = ""
     segment_conn_id: str = ""
+    newest: str | None = None
     chunks_run_id: str = ""
     edition: str = ""
     format: int = FORMAT

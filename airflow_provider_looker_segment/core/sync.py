@@ -96,6 +96,22 @@ class SyncRecord:
             "is known; allow_older=True sends it all the same.",
         )
 
+    def overlap(self, newest: str | None, end: str) -> str:
+        """Say whether a full run of another window was reported while one was under way.
+
+        Runs that knowingly go back in time leave the newest window as it is, and are not seen.
+
+        :param newest: the newest window that was reported when the run began.
+        :param end: of the run's window.
+        """
+        if newest is None or self.newest in (newest, end):
+            return ""
+        return (
+            f"the window {self.newest} was reported while this run of {end} was under way, and "
+            "Segment keeps no order among their messages: whoever is in both may have the older "
+            "traits now. Run the newest window again, and set max_active_runs=1"
+        )
+
     def reported(self, end: str) -> SyncRecord:
         """Note that a run has sent something.
 

@@ -31,13 +31,16 @@ def take_over(ti: Any, sync: SyncStore, run_id: str, *, allow_older: bool) -> li
     manifest = Manifest.from_dict(said, task_id=stopped.task_id)
     shards = ti.xcom_pull(key=STOPPED_SHARDS_KEY, **asked)
     if manifest.mode == "full":
+        record = sync.read()
         check_full(
-            sync.read(),
+            record,
             datetime.fromisoformat(str(manifest.window["end"])),
             where=f"Look {manifest.look['id']}",
             sync_id=sync.sync_id,
             allow_older=allow_older,
         )
+        # What was reported while it waited is no overlap.
+        manifest.newest = record.newest
     approve(sync, stopped, ti)
     is_there = manifest.generation == stopped.generation and isinstance(shards, list)
     if is_there and manifest.history:

@@ -55,6 +55,7 @@ def plan_history(
     store = None
     if rules is None:
         if not manifest.dry_run:
+            manifest.newest = record.newest
             check_full(
                 record,
                 end,

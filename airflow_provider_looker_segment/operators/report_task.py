@@ -62,6 +62,9 @@ def run(operator: SegmentReportOperator, context: Context) -> dict[str, Any]:
         try:
             manifest = _manifest(operator, ti, state, said)
             shards = list(_said(operator, ti, manifest))
+            sync = SyncStore(manifest.sync_id)
+            if manifest.newest is not None:
+                _warn_of_overlap(operator, manifest, sync)
             report = Report.of(
                 manifest.as_dict(),
                 (shard.receipt for shard in shards),
@@ -70,7 +73,6 @@ def run(operator: SegmentReportOperator, context: Context) -> dict[str, Any]:
             operator.log.info("%s", report)
             # First of all: whatever fails from here on, somebody can see what was sent.
             ti.xcom_push(key="report", value=report.as_dict())
-            sync = SyncStore(manifest.sync_id)
             commit(manifest, Fates(shard.fates for shard in shards), sync)
         finally:
             trouble = _delete_chunks(operator, ti, state, said)
@@ -89,6 +91,13 @@ def run(operator: SegmentReportOperator, context: Context) -> dict[str, Any]:
             operator.accepted = report.receipt.accepted
         announce(context, conn_id=operator.segment_conn_id, report=report.as_dict())
         return report.as_dict()
+
+
+def _warn_of_overlap(operator: SegmentReportOperator, manifest: Manifest, sync: SyncStore) -> None:
+    overlap = sync.read().overlap(manifest.newest, str(manifest.window["end"]))
+    if overlap:
+        operator.log.warning("Sync %r: %s.", sync.sync_id, overlap)
+        manifest.warnings.append(f"sync {sync.sync_id!r}: {overlap}")
 
 
 def _manifest(operator: SegmentReportOperator, ti: Any, state: str, said: Any) -> Manifest:

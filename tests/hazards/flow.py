@@ -121,6 +121,7 @@ class TaskInstance:
 class Flow:
     """One run of a Look, task by task.
 
+    :param choices: the operators' arguments, and ``dag_id`` where the DAG matters.
     :param extra: what the context holds besides: a window, params.
     :param has_state_store: whether the context offers what Airflow 3.3 has.
     :param flows: all runs that this Airflow knows, by their ids.
@@ -142,6 +143,11 @@ class Flow:
     flows: Mapping[str, Flow] = field(default_factory=dict)
     is_over: bool = False
 
+    @property
+    def dag_id(self) -> str:
+        """The DAG whose run it is."""
+        return str(self.choices.get("dag_id", "hazards"))
+
     def context(self, task_id: str, map_index: int = -1) -> dict[str, Any]:
         """Return a task's context; a new try finds its XComs gone."""
         from airflow.sdk.execution_time.context import OutletEventAccessors
@@ -156,6 +162,7 @@ class Flow:
             self.states,
             self.run_id,
             try_number=tries,
+            dag_id=self.dag_id,
             flows={**self.flows, self.run_id: self},
         )
         context = {
@@ -171,15 +178,19 @@ class Flow:
 
     def extract(self) -> Flow:
         """Try extract once."""
+        from airflow.sdk import DAG
+
         from airflow_provider_looker_segment.operators.looker import LookerRunLookOperator
 
-        operator_choices = {
-            name: value for name, value in self.choices.items() if name != "max_messages_per_second"
-        }
+        not_its = {"max_messages_per_second", "dag_id"}
+        choices = {name: value for name, value in self.choices.items() if name not in not_its}
 
         def work() -> Any:
             operator = LookerRunLookOperator(
-                task_id="extract", look_id=self.look_id, **operator_choices
+                task_id="extract",
+                look_id=self.look_id,
+                dag=DAG(self.dag_id, schedule=None) if "dag_id" in self.choices else None,
+                **choices,
             )
             context = self.context("extract")
             shards = operator.execute(context)
@@ -214,6 +225,7 @@ class Flow:
         operator = SegmentIdentifyOperator(
             task_id="identify",
             shard=shard,
+            segment_conn_id=self.choices.get("segment_conn_id", "segment_default"),
             max_messages_per_second=self.choices.get("max_messages_per_second", 1e6),
         )
         operator.execute(self.context("identify", shard["index"]))
@@ -227,6 +239,7 @@ class Flow:
             extract_task_id="extract",
             identify_task_id="identify",
             guards=self.choices.get("guards"),
+            segment_conn_id=self.choices.get("segment_conn_id", "segment_default"),
         )
         self._try("report", lambda: operator.execute(self.context("report")))
         self.is_over = True
@@ -271,8 +284,13 @@ class Flow:
     @property
     def sent(self) -> list[dict[str, Any]]:
         """The messages that the Segment stand-in accepted."""
-        found = self._segment("messages?limit=20000")["messages"]
-        return [entry["message"] for entry in found]
+        return [entry["message"] for entry in self.entries]
+
+    @property
+    def entries(self) -> list[dict[str, Any]]:
+        """The same, each with what the stand-in noted beside it, such as its source."""
+        found: list[dict[str, Any]] = self._segment("messages?limit=20000")["messages"]
+        return found
 
     @property
     def batches(self) -> list[dict[str, Any]]:

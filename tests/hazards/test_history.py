@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -423,6 +424,22 @@ def test_full_never_goes_back_in_time(begin: Open) -> None:
     assert "old" == insisted.profiles["u-1"]["note"]
 
 
+@pytest.mark.parametrize("last", [0, 1])
+def test_full_runs_of_two_windows_at_once_say_so(begin: Open, last: int) -> None:
+    """Whichever ends last warns that older traits may be what remains."""
+    green(begin(-1, users(1), mode="full"))
+    runs = [begin(day, users(1, note=f"{day}"), mode="full").extract() for day in (0, 1)]
+    first = runs[1 - last].identify().report()
+    second = runs[last].identify().report()
+
+    assert ({}, {}) == (first.errors, second.errors)
+    assert [] == first.books["warnings"]
+    (warning,) = second.books["warnings"]
+    assert "Run the newest window again" in warning
+    assert first.books["window"]["end"] in warning
+    assert [] == green(begin(1, users(1), mode="full")).books["warnings"]
+
+
 def test_what_was_sent_is_noted_though_chunks_stay(
     begin: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -493,12 +510,72 @@ def test_another_look_is_refused(begin: Open) -> None:
     assert "Look" in str(other.run().errors["extract"])
 
 
-def test_two_syncs_over_one_look(begin: Open) -> None:
-    """Each sync sends what it has not sent itself."""
-    green(begin(0, users(1), sync_id="one"))
-    other = green(begin(0, users(1), sync_id="two"))
+@pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
+def test_two_dags_over_one_look_and_source(begin: Open, mode: dict[str, Any]) -> None:
+    """Side by side each is a sync of its own: it sends, and remembers, what it has sent itself."""
+    one, two = ({"dag_id": name, **mode} for name in ("one", "two"))
+    first = begin(0, users(1, 2), **one).extract()
+    second = begin(0, users(1, 2), **two).extract()
+    for flow in (second, first):
+        flow.identify().report()
+        assert {} == flow.errors
+        assert (2, 2) == (flow.books["accepted"], flow.books["new_users"])
+    assert (4, 0) == (first.record["accepted"], first.record["duplicates"])
 
-    assert (1, 2) == (other.books["messages"], other.record["accepted"])
+    # Who left is told by each, and whoever comes last says what the Look says.
+    left = mode["mode"] == "mirror"
+    for choices in (one, two):
+        assert 1 + left == green(begin(1, users(2, note="m"), **choices)).books["accepted"]
+    for choices in (two, one):
+        again = green(begin(2, users(2, note="m"), **choices))
+        assert (0, 1) == (again.books["messages"], again.books["unchanged"])
+    cohorts = {0: users(1, 2), 1: users(2, note="m"), 2: users(2, note="m")}
+    assert in_order(cohorts, mode) == again.profiles
+
+
+def test_two_dags_may_share_a_sync(begin: Open) -> None:
+    """With one `sync_id` they share a snapshot: what one has sent the other does not send."""
+    first = begin(0, users(1, 2), dag_id="one", sync_id="shared").extract()
+    second = begin(1, users(1, 2, note="m"), dag_id="two", sync_id="shared").extract()
+    for flow in (second, first):
+        flow.identify().report()
+        assert {} == flow.errors
+    # The two overlapped, so the next run sends again what is in doubt.
+    third = green(begin(1, users(1, 2, note="m"), dag_id="one", sync_id="shared"))
+    assert in_order({0: users(1, 2), 1: users(1, 2, note="m")}, {"mode": "changed"}) == (
+        third.profiles
+    )
+
+    last = green(begin(2, users(1, 2, note="m"), dag_id="two", sync_id="shared"))
+    assert (0, 2) == (last.books["messages"], last.books["unchanged"])
+
+
+@pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
+def test_two_sources_over_one_look(
+    begin: Open, sandbox: Any, monkeypatch: pytest.MonkeyPatch, mode: dict[str, Any]
+) -> None:
+    """Each source is a sync of its own, and gets everything, whatever the other has."""
+    said = json.loads(sandbox.connections()["AIRFLOW_CONN_SEGMENT_DEFAULT"])
+    keys = {"one": said["password"], "two": "second-write-key"}
+    sources = sandbox.segment_app.state.arrivals.write_keys
+    monkeypatch.setitem(sources, keys["two"], "two")
+    choices = {}
+    for name, key in keys.items():
+        connection = json.dumps({**said, "password": key})
+        monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", connection)
+        choices[name] = {"segment_conn_id": name, "sync_id": name, **mode}
+
+    for name in keys:
+        green(begin(0, users(1, 2), **choices[name]))
+    refused = begin(1, users(2), **{**choices["two"], "sync_id": "one"}).run()
+    assert "sync_id of its own" in str(refused.errors["extract"])
+    flow = green(begin(1, users(2), **choices["one"]))
+
+    left = mode["mode"] == "mirror"
+    by_source = Counter(entry["source"] for entry in flow.entries)
+    assert {"two": 2, sources[keys["one"]]: 2 + left} == by_source
+    ids = [entry["message"]["messageId"] for entry in flow.entries]
+    assert len(ids) == len(set(ids))
 
 
 def test_a_relabelled_column_stops_the_run(begin: Open) -> None:
@@ -542,23 +619,32 @@ def test_a_cleared_identify_is_in_doubt(begin: Open, sandbox: Any, clock: Any) -
     assert "new" == after.profiles["u-1"]["note"]
 
 
-def test_an_upgrade_between_the_tasks(begin: Open) -> None:
-    """What an earlier version left in XCom is delivered and reported."""
-    flow = begin(0, users(1, 2), mode="full").extract()
-    place = ("extract", -1, "manifest")
-    said = json.loads(flow.xcoms.texts[place])
-    new = ("mode", "unchanged", "superseded", "forgotten", "resent", "left", "new_users")
-    new += ("history", "contract", "stopped", "chunks_run_id")
-    flow.xcoms.texts[place] = json.dumps({k: v for k, v in said.items() if k not in new})
+@pytest.mark.parametrize("mode", ["full", "changed"])
+@pytest.mark.parametrize("before", ["identify", "report"])
+def test_an_upgrade_between_the_tasks(begin: Open, mode: str, before: str) -> None:
+    """What an earlier version left in XCom is delivered, reported and remembered."""
+    flow = begin(0, users(1, 2), mode=mode).extract()
+    new = ["unchanged", "superseded", "forgotten", "resent", "left", "stopped"]
+    new += ["chunks_run_id", "segment_conn_id", "newest"]
+    new += ["mode", "history", "contract", "new_users"] if mode == "full" else []
+    forget_fields(flow, ("extract", -1, "manifest"), *new)
     flow.identify()
-    receipt = ("identify", 0, "receipt")
-    said = json.loads(flow.xcoms.texts[receipt])
-    del said["cleared"], said["receipt"]["refused_at"]
-    flow.xcoms.texts[receipt] = json.dumps(said)
+    if before == "report":
+        said = json.loads(flow.xcoms.texts["identify", 0, "receipt"])
+        del said["cleared"], said["receipt"]["refused_at"]
+        flow.xcoms.texts["identify", 0, "receipt"] = json.dumps(said)
     flow.report()
 
     assert {} == flow.errors
-    assert 2 == flow.books["accepted"]
+    assert 2 == flow.books["accepted"] == flow.record["accepted"]
+    after = green(begin(1, users(1, 2), mode=mode))
+    assert (2 if mode == "full" else 0) == after.books["messages"]
+
+
+def forget_fields(flow: Flow, place: tuple[str, int, str], *names: str) -> None:
+    """Let a value in XCom be as if it were of a version that did not know these fields."""
+    said = json.loads(flow.xcoms.texts[place])
+    flow.xcoms.texts[place] = json.dumps({k: v for k, v in said.items() if k not in names})
 
 
 def test_refused_messages_are_known_one_by_one(begin: Open, sandbox: Any) -> None:
