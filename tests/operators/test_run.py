@@ -200,11 +200,8 @@ def test_a_template_that_needs_an_interval_says_what_to_write_instead(
     outcome = run_look(**{"retries": 1, argument: value})
 
     assert "failed" == outcome.states["extract"]
-    message = next(
-        str(record.exc_info[1])
-        for record in caplog.records
-        if record.exc_info and "Argument `" in str(record.exc_info[1])
-    )
+    errors = [str(record.exc_info[1]) for record in caplog.records if record.exc_info]
+    message = " ".join(next(error for error in errors if "Argument `" in error).split())
     assert message.startswith(f"Argument `{argument}`: should come from a template that finds")
     assert "data_interval_end | default(dag_run.run_after)" in message
     assert [] == asked(outcome.sandbox, "GET", "/")
