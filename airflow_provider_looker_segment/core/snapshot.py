@@ -175,8 +175,8 @@ class Composer:
         elif told == Told.LEFT:
             traits = {name: value for name, value in traits.items() if name in RESERVED_TYPES}
         after = self._names.of(traits)
-        for name in self._names.listed(known & ~after):
-            traits[name] = None
+        if gone := known & ~after:
+            traits |= dict.fromkeys(self._names.listed(gone))
         return {**body, "traits": traits}, after
 
     def leave(self, skeleton: Mapping[str, Any], known: int) -> tuple[dict[str, Any], int]:

@@ -36,9 +36,9 @@ from airflow_provider_looker_segment.core.snapshot import (
 from airflow_provider_looker_segment.stores import snapshot_database as tables
 from airflow_provider_looker_segment.stores.snapshot_seal import SnapshotSeal
 
+# So few rows and steps are held at once that Python's collector of garbage is seldom called.
 _LOOKUP_ROWS = 50
-"""Rows whose messages are held at once: so few die young, before Python's collector counts them."""
-_STEPS = 1_000
+_STEPS = 250
 _BLOCK_BODIES = 250
 _BODIES_CACHE_KIB = 256
 """Of the bodies' file, which only grows at its end."""
@@ -99,6 +99,8 @@ class Diff:
         self._run = Run.after(
             self._facts["newest"], window=window, complete=complete, mirrors=rules.mirrors
         )
+        found = self._database.execute("SELECT EXISTS (SELECT 1 FROM base.users)")
+        (self._knows_anybody,) = found.fetchone()
         known = self._database.execute("SELECT run FROM base.commits")
         self._known_runs = [name for (name,) in known]
         keys = self._database.execute("SELECT key FROM base.forgotten")
@@ -310,6 +312,8 @@ class Diff:
             self._observed = set()
 
     def _known(self, keys: list[bytes]) -> dict[bytes, UserState]:
+        if not self._knows_anybody:
+            return {}
         marks = ",".join("?" * len(keys))
         query = f"SELECT key, {_KNOWN_COLUMNS} FROM base.users WHERE key IN ({marks})"  # noqa: S608
         found = self._database.execute(query, keys)
