@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import extract, identify, startup, whole
+from benchmarks import extract, identify, snapshot, startup, whole
 from benchmarks.measure import machine
 
 RESULTS = Path(__file__).parent / "results"
@@ -41,6 +41,12 @@ def bench_throttle(_: list[int], __: int) -> tuple[Any, str]:
     return results, identify.as_throttled_table(results)
 
 
+def bench_snapshot(sizes: list[int], turns: int) -> tuple[Any, str]:
+    """Measure what a mode with a snapshot adds to extract."""
+    results = [snapshot.measure(rows, turns) for rows in sizes]
+    return results, "\n\n".join(map(snapshot.as_table, results))
+
+
 def bench_whole(sizes: list[int], turns: int) -> tuple[Any, str]:
     """Measure whole runs in Airflow."""
     more = [rows for rows in sizes if rows == WHOLE_ROWS]
@@ -57,6 +63,7 @@ def bench_startup(_: list[int], turns: int) -> tuple[Any, str]:
 PARTS: dict[str, Callable[[list[int], int], tuple[Any, str]]] = {
     "extract": bench_extract,
     "identify": bench_identify,
+    "snapshot": bench_snapshot,
     "throttle": bench_throttle,
     "startup": bench_startup,
     "whole": bench_whole,

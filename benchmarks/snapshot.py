@@ -1,4 +1,4 @@
-"""What a mode with a snapshot costs beside extract itself: ``python -m benchmarks.snapshot``.
+"""What a mode with a snapshot costs beside extract itself: a part of ``make bench``.
 
 Each line is a process of its own over the same rows: extract without a snapshot, extract with one,
 and the commit that report makes of it. The snapshot is a folder of this machine, so that no
@@ -7,16 +7,19 @@ network is measured.
 
 from __future__ import annotations
 
-import argparse
 import json
+import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import psutil
 
-from benchmarks.measure import Measured, Server, finish, machine, serving, start, table
+from airflow_provider_looker_segment.core.limits import SILENT_ROW_CAPS
+from benchmarks.measure import Measured, finish, median_of, serving, start, table
 from benchmarks.ways import TaskInstance
 
 STEPS = {
@@ -28,6 +31,8 @@ STEPS = {
     "other": "extract, every message another",
     "commit_other": "its commit",
 }
+COMPARED = ("first", "same", "other")
+"""Steps with a snapshot: diff is what extract takes longer than without one."""
 
 
 class RunningTask(TaskInstance):
@@ -112,49 +117,55 @@ def one(step: str, place: str) -> None:
     print(json.dumps(said))
 
 
-def measure(rows: int) -> dict[str, Measured]:
-    """Run every step once, in their order."""
+def measure(rows: int, turns: int) -> dict[str, Any]:
+    """Let all steps take turns, each turn with a snapshot of its own."""
+    # A pull of all that has exactly as many rows as a cap of Looker is refused.
+    rows += rows in SILENT_ROW_CAPS
+    found: dict[str, list[Measured]] = {step: [] for step in STEPS}
+    for _ in range(turns):
+        with serving(rows) as server:
+            for step, measured in found.items():
+                process = start("benchmarks.snapshot", [step, str(server.folder)], server)
+                measured.append(finish(process))
+                assert measured[-1].items == rows, f"{step}: {measured[-1].items} of {rows} rows"
+    return {
+        "rows": rows,
+        "turns": turns,
+        "steps": {step: asdict(median_of(measured)) for step, measured in found.items()},
+        "cpu_of_extract": {
+            step: median(
+                (diff.cpu_s + commit.cpu_s) / full.cpu_s - 1
+                for diff, commit, full in zip(
+                    found[step], found[f"commit_{step}"], found["full"], strict=True
+                )
+            )
+            for step in COMPARED
+        },
+    }
 
-    def run(step: str, server: Server) -> Measured:
-        return finish(start("benchmarks.snapshot", ["--step", step, str(server.folder)], server))
 
-    with serving(rows) as server:
-        return {step: run(step, server) for step in STEPS}
-
-
-def as_table(rows: int, found: dict[str, Measured]) -> str:
-    """Return the figures for people; the ratios are to extract without a snapshot."""
-    full = found["full"]
+def as_table(result: dict[str, Any]) -> str:
+    """Return the figures for people."""
+    steps = result["steps"]
+    full = steps["full"]
     lines = []
     for step, title in STEPS.items():
-        measured = found[step]
+        measured = steps[step]
+        more = result["cpu_of_extract"].get(step)
         lines.append(
             (
                 title,
-                f"{measured.seconds:,.1f}",
-                f"{measured.cpu_s:,.1f}",
-                f"{measured.cpu_s / full.cpu_s:.2f}",
-                f"{measured.peak_mb:,.0f}",
-                f"{measured.peak_mb / full.peak_mb:.2f}",
+                f"{measured['seconds']:,.1f}",
+                f"{measured['cpu_s']:,.1f}",
+                "" if more is None else f"{more:.2f}",
+                f"{measured['peak_mb']:,.0f}",
+                f"{measured['peak_mb'] / full['peak_mb']:.2f}",
             )
         )
-    heads = (f"{rows:,} rows", "seconds", "cpu s", "cpu / full", "peak MB", "peak / full")
+    title = f"{result['rows']:,} rows"
+    heads = (title, "seconds", "CPU s", "diff and commit / full", "peak MB", "peak / full")
     return table(heads, lines)
 
 
-def main() -> None:
-    """Read what is asked for from the command line, measure it and tell."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.snapshot", description=__doc__)
-    parser.add_argument("--rows", type=int, action="append", help="may be repeated")
-    parser.add_argument("--step", nargs=2, help=argparse.SUPPRESS)
-    chosen = parser.parse_args()
-    if chosen.step:
-        one(*chosen.step)
-        return
-    print(" · ".join(f"{key} {value}" for key, value in machine().items()), flush=True)
-    for rows in chosen.rows or [120_000, 1_000_000]:
-        print(f"\n{as_table(rows, measure(rows))}", flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    one(*sys.argv[1:])
