@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.sdk import TaskGroup
 
+from airflow_provider_looker_segment.assets import create_asset
 from airflow_provider_looker_segment.core.pacing import messages_per_second
 from airflow_provider_looker_segment.core.query_task import DEFAULT_TIMEOUT_S
 from airflow_provider_looker_segment.operators.looker import LookerRunLookOperator
@@ -80,6 +81,10 @@ def look_to_segment(
     :class:`SegmentIdentifyOperator`.
     """
     task_kwargs = {**RETRIES, **task_kwargs}
+    inlets = list(task_kwargs.get("inlets") or ())
+    if "{{" not in str(look_id):
+        # Airflow's graph of assets then shows where the cohort comes from.
+        inlets.append(create_asset("looker", conn_id=looker_conn_id, look_id=look_id))
     with TaskGroup("look_to_segment", add_suffix_on_collision=True) as group:
         extract = LookerRunLookOperator(
             task_id="extract",
@@ -109,7 +114,7 @@ def look_to_segment(
             query_timeout_s=query_timeout_s,
             looker_conn_id=looker_conn_id,
             segment_conn_id=segment_conn_id,
-            **task_kwargs,
+            **{**task_kwargs, "inlets": inlets},
         )
         identify = SegmentIdentifyOperator.partial(
             task_id="identify",

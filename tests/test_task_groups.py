@@ -47,3 +47,17 @@ def test_an_impossible_rate_stops_the_dag_file(rate: Any) -> None:
         DAG("rated", start_date=datetime(2026, 1, 1, tzinfo=UTC), schedule=None),
     ):
         look_to_segment("42", max_messages_per_second=rate)
+
+
+@pytest.mark.parametrize(
+    ("look_id", "expected"),
+    [(42, ["looker://acme/looks/42"]), ("{{ params.look_id }}", [])],
+)
+def test_a_look_that_is_known_is_an_inlet(look_id: Any, expected: list[str]) -> None:
+    """Airflow's graph of assets leads from the Look to its cohort; a template names none yet."""
+    with DAG("of_assets", schedule=None) as dag:
+        look_to_segment(look_id, looker_conn_id="acme")
+
+    inlets = {task.task_id.rpartition(".")[2]: task.inlets for task in dag.tasks}
+    assert expected == [asset.uri for asset in inlets["extract"]]
+    assert [] == inlets["report"] == inlets["identify"]
