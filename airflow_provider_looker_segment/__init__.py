@@ -42,6 +42,7 @@ def get_provider_info() -> dict[str, Any]:
             {
                 "integration-name": "Segment",
                 "python-modules": [
+                    f"{_PACKAGE}.operators.ask",
                     f"{_PACKAGE}.operators.segment",
                     f"{_PACKAGE}.operators.report",
                     f"{_PACKAGE}.operators.maintenance",

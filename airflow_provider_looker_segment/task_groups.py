@@ -1,4 +1,4 @@
-"""``look_to_segment()``: the three tasks of a run, wired.
+"""``look_to_segment()``: the tasks of a run, wired.
 
 Choices enter, a task group leaves; nothing is fetched while a DAG file is read.
 """
@@ -15,6 +15,7 @@ from airflow.sdk import TaskGroup
 from airflow_provider_looker_segment.assets import create_asset
 from airflow_provider_looker_segment.core.pacing import messages_per_second
 from airflow_provider_looker_segment.core.query_task import DEFAULT_TIMEOUT_S
+from airflow_provider_looker_segment.exceptions import PermanentError
 from airflow_provider_looker_segment.operators.looker import LookerRunLookOperator
 from airflow_provider_looker_segment.operators.report import SegmentReportOperator
 from airflow_provider_looker_segment.operators.segment import (
@@ -24,6 +25,8 @@ from airflow_provider_looker_segment.operators.segment import (
 from airflow_provider_looker_segment.retry import POLICY
 
 if TYPE_CHECKING:
+    from airflow.sdk import BaseOperator
+
     from airflow_provider_looker_segment.core.guards import Guards
     from airflow_provider_looker_segment.core.mapping import Mapping
 
@@ -35,6 +38,8 @@ RETRIES: dict[str, Any] = {
     **POLICY,
 }
 """How often and when tasks are tried again, unless the DAG says otherwise."""
+
+_ASK_SETTINGS = frozenset({"response_timeout", "notifiers", "assigned_users"})
 
 
 def look_to_segment(
@@ -58,6 +63,7 @@ def look_to_segment(
     allow_older: bool | str = False,
     accept_changes: bool | str = False,
     approve: str | None = None,
+    ask: bool | AbstractMapping[str, Any] = False,
     dry_run: bool | str = False,
     show_values: bool | str = False,
     query_task: bool = False,
@@ -75,16 +81,22 @@ def look_to_segment(
     Nothing is sent until every row has been read, mapped and checked.
 
     :param look_id: the number in the Look's address in Looker.
-    :param task_kwargs: given to all three tasks; three retries with back-off unless given.
+    :param ask: let a person decide about a run that a guard stops, in a fourth task, *approve*,
+        between extract and identify: true, or settings of Airflow's ``HITLOperator``, such as
+        ``{"response_timeout": timedelta(hours=8)}``; also ``notifiers`` and ``assigned_users``.
+    :param task_kwargs: given to all tasks; three retries with back-off unless given.
 
     The other parameters are those of :class:`LookerRunLookOperator` and
     :class:`SegmentIdentifyOperator`.
+
+    :raises PermanentError: where this Airflow has no human approval, or knows no such setting.
     """
     task_kwargs = {**RETRIES, **task_kwargs}
     inlets = list(task_kwargs.get("inlets") or ())
     if "{{" not in str(look_id):
         # Airflow's graph of assets then shows where the cohort comes from.
         inlets.append(create_asset("looker", conn_id=looker_conn_id, look_id=look_id))
+    asking = _asking(ask)
     with TaskGroup("look_to_segment", add_suffix_on_collision=True) as group:
         extract = LookerRunLookOperator(
             task_id="extract",
@@ -107,6 +119,7 @@ def look_to_segment(
             allow_older=allow_older,
             accept_changes=accept_changes,
             approve=approve,
+            ask=asking is not None,
             dry_run=dry_run,
             show_values=show_values,
             query_task=query_task,
@@ -116,20 +129,63 @@ def look_to_segment(
             segment_conn_id=segment_conn_id,
             **{**task_kwargs, "inlets": inlets},
         )
+        sender: BaseOperator = extract
+        approve_task_id = None
+        if asking is not None:
+            settings = {**task_kwargs, **asking}
+            sender = _approval_task(
+                extract_task_id=extract.task_id, allow_older=allow_older, **settings
+            )
+            approve_task_id = sender.task_id
+            extract >> sender
         identify = SegmentIdentifyOperator.partial(
             task_id="identify",
             max_messages_per_second=messages_per_second(max_messages_per_second),
             segment_conn_id=segment_conn_id,
             map_index_template="rows {{ task.shard['rows'] }}",
             **task_kwargs,
-        ).expand(shard=extract.output)
+        ).expand(shard=sender.output)
         report = SegmentReportOperator(
             task_id="report",
             extract_task_id=extract.task_id,
             identify_task_id=identify.task_id,
+            approve_task_id=approve_task_id,
             guards=guards,
             segment_conn_id=segment_conn_id,
             **task_kwargs,
         )
         [extract, identify] >> report
     return group
+
+
+def _asking(ask: bool | AbstractMapping[str, Any]) -> dict[str, Any] | None:
+    """Read `ask`; ``None`` where nobody is asked."""
+    if isinstance(ask, bool):
+        return {} if ask else None
+    settings = dict(ask) if isinstance(ask, AbstractMapping) else {repr(ask): None}
+    unknown = sorted(set(settings) - _ASK_SETTINGS)
+    if unknown:
+        raise PermanentError(
+            "Argument `ask`:",
+            should=f"be true, or have settings among {', '.join(sorted(_ASK_SETTINGS))}",
+            but=f"it has {', '.join(unknown)}",
+            do="Correct it.",
+        )
+    return settings
+
+
+def _approval_task(**kwargs: Any) -> BaseOperator:
+    try:
+        # Not before it is asked for: it loads what most DAG files have no use for.
+        from airflow_provider_looker_segment.operators.ask import (  # noqa: PLC0415
+            SegmentApprovalOperator,
+        )
+    except ImportError as error:
+        raise PermanentError(
+            "Argument `ask`:",
+            should="be used where Airflow can ask a person",
+            but="the package apache-airflow-providers-standard is missing here, or has no human "
+            "approval (`operators.hitl`)",
+            do="Install a newer one, or leave `ask` out and use `approve`.",
+        ) from error
+    return SegmentApprovalOperator(task_id="approve", **kwargs)

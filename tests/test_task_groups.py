@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from datetime import UTC, datetime
+import sys
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from airflow_provider_looker_segment.exceptions import PermanentError
 from airflow_provider_looker_segment.operators.looker import LookerRunLookOperator
 from airflow_provider_looker_segment.operators.segment import SegmentIdentifyOperator
 from airflow_provider_looker_segment.task_groups import look_to_segment
+
+PACKAGE = "airflow_provider_looker_segment"
 
 
 def _parameters(function: Any) -> dict[str, Any]:
@@ -37,6 +40,46 @@ def test_choices_reach_extract() -> None:
 
     extract = dag.get_task("look_to_segment.extract")
     assert ("current", "warn") == (extract.destination_rules, extract.unmet)
+
+
+def grouped(**choices: Any) -> DAG:
+    """A DAG of one group."""
+    with DAG("grouped", start_date=datetime(2026, 1, 1, tzinfo=UTC), schedule=None) as dag:
+        look_to_segment("42", **choices)
+    return dag
+
+
+def test_a_person_is_asked_between_extract_and_identify() -> None:
+    """A limit for the work is none for the person, and nobody is there who was not asked for."""
+    dag = grouped(ask={"response_timeout": timedelta(hours=8)}, execution_timeout=timedelta(1))
+    approve = dag.get_task("look_to_segment.approve")
+
+    assert {"look_to_segment.extract"} == approve.upstream_task_ids
+    assert {"look_to_segment.approve"} == (
+        dag.get_task("look_to_segment.identify").upstream_task_ids
+    )
+    assert (None, timedelta(hours=8)) == (approve.execution_timeout, approve.response_timeout)
+    assert dag.get_task("look_to_segment.extract").ask is True
+    assert 3 == len(grouped().tasks)
+    assert 4 == len(grouped(ask=True).tasks)
+
+
+@pytest.mark.parametrize("ask", ["yes", {"timeout": 5}])
+def test_what_nobody_can_ask_stops_the_dag_file(ask: Any) -> None:
+    """Settings are those of Airflow's own operator."""
+    with pytest.raises(PermanentError, match="`ask`"):
+        grouped(ask=ask)
+
+
+def test_without_airflows_operator_nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever reads the DAG file learns what is missing; without `ask` nothing is."""
+    for name in ("airflow.providers.standard.operators.hitl", f"{PACKAGE}.operators.ask"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setitem(sys.modules, "airflow.providers.standard.operators.hitl", None)
+
+    assert 3 == len(grouped().tasks)
+    with pytest.raises(PermanentError, match="apache-airflow-providers-standard"):
+        grouped(ask=True)
 
 
 @pytest.mark.parametrize("rate", [0, -5, float("nan"), "fast"])

@@ -152,6 +152,14 @@ class Manifest:
         self.shards = shards
         self.samples = samples
 
+    def overrule(self, by: str = "") -> None:
+        """Note that somebody approved what a guard stopped.
+
+        :param by: who that was; empty where nobody knows.
+        """
+        self.warnings.append(f"A guard was overruled{by and f' by {by}'}. {self.stopped}")
+        self.stopped = ""
+
     def as_dict(self) -> dict[str, Any]:
         """Return the manifest as plain JSON, for XCom."""
         return asdict(self)

@@ -33,6 +33,11 @@ class StoppedRun:
     run: str = ""
     approved_by: str = ""
 
+    @property
+    def about(self) -> dict[str, Any]:
+        """Which extract task decided it."""
+        return {name: getattr(self, name) for name in ("dag_id", "run_id", "task_id", "map_index")}
+
     def is_of(self, ti: Any) -> bool:
         """Whether this task instance extracted it."""
         mine = (ti.dag_id, ti.run_id, ti.task_id, ti.map_index)

@@ -1,1 +1,1 @@
-"""The three tasks of a run: extract, identify, report."""
+"""The tasks of a run: extract, identify, report, and approve where somebody is asked."""

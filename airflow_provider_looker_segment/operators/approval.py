@@ -1,19 +1,95 @@
-"""The run that a guard stopped and somebody has approved: the same chunks, delivered by another.
+"""A run that a guard stopped and somebody approves: the same chunks, delivered after all.
 
-The id of the stopped DAG run enters, its shards leave; neither Looker nor the rows are asked again.
+What waits enters, and the leave to deliver it; neither Looker nor the rows are asked again. The
+leave is given to another DAG run (``approve=``), or to the very run, where a person is asked.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from airflow_provider_looker_segment.core.manifest import Manifest
+from airflow_provider_looker_segment.core.sync import StoppedRun
 from airflow_provider_looker_segment.exceptions import PermanentError
 from airflow_provider_looker_segment.operators.history import about_of, approve, open_store, waiting
 from airflow_provider_looker_segment.operators.history_plan import check_full
 from airflow_provider_looker_segment.stores.chunks import MANIFEST_KEY, STOPPED_SHARDS_KEY
 from airflow_provider_looker_segment.stores.syncs import SyncStore
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """The leave to deliver what a guard stopped.
+
+    :param where: how messages name it.
+    :param do: what to do where it cannot be given.
+    :param allow_older: whether a full run may overwrite what a newer window has said.
+    """
+
+    sync: SyncStore
+    where: str
+    do: str
+    allow_older: bool
+
+    def refused(self, should: str) -> PermanentError:
+        """Say that no such run waits."""
+        return PermanentError(
+            self.where,
+            should=should,
+            but="it is not, or a later run was green, or it was approved already",
+            do=self.do,
+        )
+
+    def give(
+        self, ti: Any, stopped: StoppedRun, manifest: Manifest, *, about: Mapping[str, Any]
+    ) -> None:
+        """Note who delivers it, and that it is under way.
+
+        :param ti: of the DAG run that delivers it.
+        :param about: the extract task of that run.
+        :raises PermanentError: when it is not what it was, or is out of date.
+        """
+        check_current(self, manifest)
+        if manifest.mode == "full":
+            # What was reported while it waited is no overlap.
+            manifest.newest = self.sync.read().newest
+        approve(self.sync, stopped, ti)
+        is_there = manifest.generation == stopped.generation
+        if is_there and manifest.history:
+            store = open_store(
+                self.sync,
+                manifest.history["snapshot"],
+                look_id=manifest.look["id"],
+                source=manifest.history["source"],
+                remembered=self.sync.read().generation,
+            )
+            is_there = store.adopt(stopped.run, about)
+        if not is_there:
+            raise self.gone()
+
+    def gone(self) -> PermanentError:
+        """Say that what waited cannot be delivered any more."""
+        return PermanentError(
+            self.where,
+            should="be as it was when the guard stopped it",
+            but="it was cleared, or what it decided is gone",
+            do=self.do,
+        )
+
+
+def check_current(approval: Approval, manifest: Manifest) -> None:
+    """Refuse a full run that is older than what its sync has reported meanwhile."""
+    if manifest.mode == "full":
+        check_full(
+            approval.sync.read(),
+            datetime.fromisoformat(str(manifest.window["end"])),
+            where=f"Look {manifest.look['id']}",
+            sync_id=approval.sync.sync_id,
+            allow_older=approval.allow_older,
+        )
 
 
 def take_over(ti: Any, sync: SyncStore, run_id: str, *, allow_older: bool) -> list[dict[str, Any]]:
@@ -25,43 +101,23 @@ def take_over(ti: Any, sync: SyncStore, run_id: str, *, allow_older: bool) -> li
     :return: its shards.
     :raises PermanentError: when there is no such run, it is not what it was, or it is out of date.
     """
-    stopped = waiting(sync, run_id, ti)
+    approval = Approval(
+        sync,
+        where=f"Argument `approve`, run {run_id!r}:",
+        do="Run the Look again without `approve`.",
+        allow_older=allow_older,
+    )
+    stopped = waiting(sync, ti, of=(run_id, ti.task_id))
+    if stopped is None:
+        raise approval.refused(f"be the run of sync {sync.sync_id!r} that a guard stopped last")
     asked = {"task_ids": stopped.task_id, "map_indexes": stopped.map_index, "run_id": run_id}
     said = ti.xcom_pull(key=MANIFEST_KEY, **asked)
     manifest = Manifest.from_dict(said, task_id=stopped.task_id)
     shards = ti.xcom_pull(key=STOPPED_SHARDS_KEY, **asked)
-    if manifest.mode == "full":
-        record = sync.read()
-        check_full(
-            record,
-            datetime.fromisoformat(str(manifest.window["end"])),
-            where=f"Look {manifest.look['id']}",
-            sync_id=sync.sync_id,
-            allow_older=allow_older,
-        )
-        # What was reported while it waited is no overlap.
-        manifest.newest = record.newest
-    approve(sync, stopped, ti)
-    is_there = manifest.generation == stopped.generation and isinstance(shards, list)
-    if is_there and manifest.history:
-        record = sync.read()
-        store = open_store(
-            sync,
-            manifest.history["snapshot"],
-            look_id=manifest.look["id"],
-            source=manifest.history["source"],
-            remembered=record.generation,
-        )
-        is_there = store.adopt(stopped.run, about_of(ti))
-    if not is_there:
-        raise PermanentError(
-            f"Argument `approve`, run {run_id!r}:",
-            should="be as it was when the guard stopped it",
-            but="it was cleared, or what it decided is gone",
-            do="Run the Look again without `approve`.",
-        )
-    manifest.warnings.append(f"A guard was overruled. {manifest.stopped}")
-    manifest.stopped = ""
+    approval.give(ti, stopped, manifest, about=about_of(ti))
+    if not isinstance(shards, list):
+        raise approval.gone()
+    manifest.overrule()
     manifest.chunks_run_id = run_id
     ti.xcom_push(key=MANIFEST_KEY, value=manifest.as_dict())
     return [{**shard, "run_id": run_id} for shard in shards]

@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 
     from airflow_provider_looker_segment.operators.looker import LookerRunLookOperator
 
-_FOLLOWERS = frozenset({"SegmentIdentifyOperator", "SegmentReportOperator"})
+_FOLLOWERS = frozenset(
+    {"SegmentApprovalOperator", "SegmentIdentifyOperator", "SegmentReportOperator"}
+)
 _DONE = frozenset({"success", "failed"})
 
 
@@ -176,6 +178,7 @@ def _extraction(operator: LookerRunLookOperator, context: Context, hook: LookerH
         rejects=RejectWriter.of_task(
             context["ti"], seal, folder=manifest.rejects_folder, generation=manifest.generation
         ),
+        asks=operator.ask,
         log=operator.log,
     )
 

@@ -51,6 +51,7 @@ class Extraction:
     :param store: where chunks go.
     :param history: what the sync has sent before.
     :param rejects: keeps rejected rows, where they are kept.
+    :param asks: whether a person is asked about what a guard stopped, instead of failing.
     :param log: the task's log.
     """
 
@@ -64,6 +65,7 @@ class Extraction:
     store: ChunkStore
     history: RunHistory
     rejects: rejects.RejectWriter | None
+    asks: bool
     log: Any
     _counts: list[int] = field(default_factory=list, init=False)
     _borders: list[tuple[int, int]] = field(default_factory=list, init=False)
@@ -78,7 +80,8 @@ class Extraction:
     def take(self, answer: Answer) -> list[dict[str, Any]]:
         """Read a result to its end, store it and return the shards.
 
-        :raises PermanentError: when the result, or a guard, forbids to send anything.
+        :raises PermanentError: when the result forbids to send anything, or a guard does and nobody
+            is asked.
         :raises TransientError: when the result stops in the middle.
         """
         rows = RowStream(
@@ -172,6 +175,9 @@ class Extraction:
             self.ti.xcom_push(key=MANIFEST_KEY, value=self.manifest.as_dict())
             self.ti.xcom_push(key=STOPPED_SHARDS_KEY, value=self._shards())
             self.history.stop(self.manifest)
+            if self.asks:
+                self.log.warning("A guard stops this run unless somebody approves it. %s", error)
+                return
             self.log.warning(
                 "What this run would have sent is kept until the next green run of the sync. To "
                 'send exactly that, run the DAG with approve="%s".',

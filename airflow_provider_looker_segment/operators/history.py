@@ -23,7 +23,6 @@ from airflow_provider_looker_segment.core.manifest import Manifest
 from airflow_provider_looker_segment.core.prepare import Preparation
 from airflow_provider_looker_segment.core.snapshot import Rules, identity
 from airflow_provider_looker_segment.core.sync import StoppedRun, SyncRecord
-from airflow_provider_looker_segment.exceptions import PermanentError
 from airflow_provider_looker_segment.stores import chunks
 from airflow_provider_looker_segment.stores.diff import Diff
 from airflow_provider_looker_segment.stores.generations import Identity
@@ -33,6 +32,7 @@ from airflow_provider_looker_segment.stores.snapshots import SnapshotStore, run_
 from airflow_provider_looker_segment.stores.syncs import SyncStore
 
 _GOING_ON = ["queued", "running"]
+_STOPPED = "stopped"
 
 
 @dataclass(slots=True)
@@ -183,6 +183,9 @@ class RunHistory:
     def stop(self, manifest: Manifest) -> None:
         """Remember a run that a guard stopped, in place of an earlier one."""
         delete_stopped(self.sync, self.ti, self.store)
+        if self.store is not None:
+            # Whoever closes it one day need not ask whether it was sent.
+            self.store.adopt(self.run, {**about_of(self.ti), _STOPPED: True})
         stopped = StoppedRun(
             dag_id=self.ti.dag_id,
             run_id=self.ti.run_id,
@@ -218,7 +221,7 @@ class RunHistory:
             return
         dag_id, run_id, task_id = (about.get(name) for name in ("dag_id", "run_id", "task_id"))
         mine = about_of(self.ti)
-        is_cleared = about == mine
+        is_cleared = {name: about.get(name) for name in mine} == mine
         if not is_cleared and self.ti.get_dr_count(
             dag_id=dag_id, run_ids=[run_id], states=_GOING_ON
         ):
@@ -227,10 +230,11 @@ class RunHistory:
         states = self.ti.get_task_states(dag_id=dag_id, task_ids=[task_id], run_ids=[run_id])
         # Of a run that was deleted nothing is known, so it may have sent everything.
         state = str(states.get(run_id, {}).get(name, "success"))
-        if is_cleared or state == "success":
+        # Where a guard stopped it, or extract failed, identify never began.
+        may_have_sent = is_cleared or state == "success"
+        if may_have_sent and not about.get(_STOPPED):
             store.abandon(run)
         else:
-            # Identify never began.
             store.discard(run)
 
 
@@ -343,24 +347,19 @@ def _is_being_delivered(stopped: StoppedRun, ti: Any) -> bool:
     return bool(count)
 
 
-def waiting(sync: SyncStore, run_id: str, ti: Any) -> StoppedRun:
-    """Find the run that somebody has approved.
+def waiting(sync: SyncStore, ti: Any, *, of: tuple[str, str]) -> StoppedRun | None:
+    """Find the run that somebody has approved; ``None`` where it does not wait.
 
-    :param run_id: of the DAG run that a guard stopped.
-    :raises PermanentError: when no such run waits.
+    :param ti: of the DAG run that is to deliver it.
+    :param of: ids of the DAG run that a guard stopped, and of its extract task.
     """
     stopped = sync.read().stopped
     if (
         stopped is None
-        or (stopped.dag_id, stopped.run_id, stopped.task_id) != (ti.dag_id, run_id, ti.task_id)
+        or (stopped.dag_id, stopped.run_id, stopped.task_id) != (ti.dag_id, *of)
         or stopped.approved_by not in ("", ti.run_id)
     ):
-        raise PermanentError(
-            f"Argument `approve`, run {run_id!r}:",
-            should=f"be the run of sync {sync.sync_id!r} that a guard stopped last",
-            but="it is not, or a later run was green, or it was approved already",
-            do="Run the Look again without `approve`.",
-        )
+        return None
     return stopped
 
 

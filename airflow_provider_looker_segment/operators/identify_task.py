@@ -71,6 +71,7 @@ def run(operator: SegmentIdentifyOperator, context: Context) -> None:
         try:
             hook = SegmentHook(operator.segment_conn_id)
             _refuse_dry_run(operator, manifest, hook)
+            _refuse_stopped(operator, manifest)
             store = ChunkStore(
                 ti,
                 Seal(hook.settings),
@@ -138,6 +139,17 @@ def _lines(operator: SegmentIdentifyOperator, store: ChunkStore) -> Iterator[Lin
     first = operator.shard["first_chunk"]
     for index in range(first, first + operator.shard["chunks"]):
         yield from store.lines(index)
+
+
+def _refuse_stopped(operator: SegmentIdentifyOperator, manifest: Manifest) -> None:
+    if not manifest.stopped or operator.shard.get("approved") == manifest.edition:
+        return
+    raise PermanentError(
+        f"Task {operator.task_id!r}",
+        should="send what a guard stopped only when somebody has approved it",
+        but="nobody has",
+        do="Nothing was sent. Map this task over what a SegmentApprovalOperator returns.",
+    )
 
 
 def _refuse_dry_run(

@@ -62,6 +62,8 @@ class LookerRunLookOperator(BaseOperator):
         were at the sync's first green run. (templated)
     :param approve: id of the DAG run that a guard stopped: deliver exactly what it would have sent.
         (templated)
+    :param ask: succeed although a guard stops the run, for a :class:`SegmentApprovalOperator` that
+        asks a person; nothing is sent unless they approve.
     :param dry_run: check everything and send nothing. (templated)
     :param show_values: show the first three messages of a dry run with their values. The values
         then rest in XCom, in the log, and wherever logs are kept, until Airflow deletes them.
@@ -120,6 +122,7 @@ class LookerRunLookOperator(BaseOperator):
         allow_older: bool | str = False,
         accept_changes: bool | str = False,
         approve: str | None = None,
+        ask: bool = False,
         dry_run: bool | str = False,
         show_values: bool | str = False,
         query_task: bool = False,
@@ -156,6 +159,7 @@ class LookerRunLookOperator(BaseOperator):
         self.allow_older = allow_older
         self.accept_changes = accept_changes
         self.approve = approve
+        self.ask = ask
         # `dry_run` is a method of every operator.
         self.is_dry_run = dry_run
         self.show_values = show_values

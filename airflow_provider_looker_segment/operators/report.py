@@ -29,6 +29,7 @@ class SegmentReportOperator(BaseOperator):
 
     :param extract_task_id: the :class:`LookerRunLookOperator`'s full task id.
     :param identify_task_id: the :class:`SegmentIdentifyOperator`'s full task id.
+    :param approve_task_id: the :class:`SegmentApprovalOperator`'s full task id, if there is one.
     :param guards: as in extract; ``max_rejected`` holds for what Segment refuses too.
     :param segment_conn_id: as in identify; names the assets that this task announces.
     """
@@ -41,6 +42,7 @@ class SegmentReportOperator(BaseOperator):
         *,
         extract_task_id: str,
         identify_task_id: str,
+        approve_task_id: str | None = None,
         guards: Guards | Mapping[str, Any] | str | None = None,
         segment_conn_id: str = "segment_default",
         **kwargs: Any,
@@ -50,6 +52,7 @@ class SegmentReportOperator(BaseOperator):
         super().__init__(**kwargs)
         self.extract_task_id = extract_task_id
         self.identify_task_id = identify_task_id
+        self.approve_task_id = approve_task_id
         self.guards = guards
         self.segment_conn_id = segment_conn_id
         self.lineage = Lineage()

@@ -24,7 +24,7 @@ from airflow_provider_looker_segment.operators import arguments
 from airflow_provider_looker_segment.operators.errors import airflow_errors
 from airflow_provider_looker_segment.operators.history import commit, remember
 from airflow_provider_looker_segment.stores import chunks
-from airflow_provider_looker_segment.stores.chunks import MANIFEST_KEY, RECEIPT_KEY
+from airflow_provider_looker_segment.stores.chunks import APPROVAL_KEY, MANIFEST_KEY, RECEIPT_KEY
 from airflow_provider_looker_segment.stores.syncs import SyncStore
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def run(operator: SegmentReportOperator, context: Context) -> dict[str, Any]:
                 "The extract task was skipped, so there is nothing to report."
             )
         said = ti.xcom_pull(task_ids=operator.extract_task_id, key=MANIFEST_KEY, map_indexes=-1)
+        said = _overruled(operator, ti, said)
         try:
             manifest = _manifest(operator, ti, state, said)
             shards = list(_said(operator, ti, manifest))
@@ -75,7 +76,7 @@ def run(operator: SegmentReportOperator, context: Context) -> dict[str, Any]:
             ti.xcom_push(key="report", value=report.as_dict())
             commit(manifest, Fates(shard.fates for shard in shards), sync)
         finally:
-            trouble = _delete_chunks(operator, ti, state, said)
+            trouble = _delete_chunks(operator, ti, said)
         guards = Guards.of(arguments.settings("guards", operator.guards))
         metrics.count(report.as_dict(), dag_id=operator.dag_id)
         try:
@@ -100,8 +101,38 @@ def _warn_of_overlap(operator: SegmentReportOperator, manifest: Manifest, sync: 
         manifest.warnings.append(f"sync {sync.sync_id!r}: {overlap}")
 
 
+def _approval(operator: SegmentReportOperator, ti: Any, manifest: Any) -> dict[str, Any]:
+    """Find what a person has said about what a guard stopped; empty where nobody did."""
+    if operator.approve_task_id is None or not isinstance(manifest, dict):
+        return {}
+    said = ti.xcom_pull(task_ids=operator.approve_task_id, key=APPROVAL_KEY, map_indexes=-1)
+    is_of_it = isinstance(said, dict) and said.get("edition") == manifest.get("edition")
+    return said if is_of_it else {}
+
+
+def _overruled(operator: SegmentReportOperator, ti: Any, said: Any) -> Any:
+    """Return the manifest of extract, in which a guard that somebody overruled stops nothing."""
+    approval = _approval(operator, ti, said)
+    if not _is_stopped(said) or not approval.get("approved"):
+        return said
+    manifest = Manifest.from_dict(said, task_id=operator.extract_task_id)
+    manifest.overrule(approval["by"])
+    manifest.newest = approval["newest"]
+    return manifest.as_dict()
+
+
 def _manifest(operator: SegmentReportOperator, ti: Any, state: str, said: Any) -> Manifest:
-    if _is_stopped(state, said):
+    if _is_stopped(said) and operator.approve_task_id is not None:
+        approval = _approval(operator, ti, said)
+        why = f"{approval['by'] or 'somebody'} rejected it" if approval else "nobody has"
+        raise PermanentError(
+            f"Task {operator.approve_task_id!r}",
+            should="be approved",
+            but=f"{why}, and a guard stopped the run: {said['stopped'].removesuffix('.')}",
+            do="To be asked again, clear that task with its downstream tasks, before the next "
+            "green run of the sync.",
+        )
+    if _is_stopped(said):
         raise PermanentError(
             f"Task {operator.extract_task_id!r}",
             should="succeed",
@@ -120,10 +151,10 @@ def _manifest(operator: SegmentReportOperator, ti: Any, state: str, said: Any) -
 
 
 def _delete_chunks(
-    operator: SegmentReportOperator, ti: Any, state: str, manifest: Any
+    operator: SegmentReportOperator, ti: Any, manifest: Any
 ) -> TransientError | None:
     """Delete the chunks; return why that failed, for it must not hide how the run went."""
-    if _is_stopped(state, manifest):
+    if _is_stopped(manifest):
         return None
     try:
         _delete(operator, ti, manifest)
@@ -196,6 +227,6 @@ def _states(ti: Any, task_id: str) -> Mapping[str, Any]:
     return found
 
 
-def _is_stopped(state: str, manifest: Any) -> bool:
+def _is_stopped(manifest: Any) -> bool:
     """Whether a guard stopped the extract, and its chunks wait for somebody's approval."""
-    return state != "success" and isinstance(manifest, dict) and bool(manifest.get("stopped"))
+    return isinstance(manifest, dict) and bool(manifest.get("stopped"))

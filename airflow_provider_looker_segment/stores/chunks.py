@@ -26,6 +26,7 @@ FORMAT = 1
 MANIFEST_KEY = "manifest"
 RECEIPT_KEY = "receipt"
 STOPPED_SHARDS_KEY = "stopped_shards"
+APPROVAL_KEY = "approval"
 
 _SALT = b"airflow-provider-looker-segment/chunks"
 _ENVELOPE_BYTES = 200

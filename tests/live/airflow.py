@@ -33,6 +33,7 @@ COMPONENTS = {
 START_S = 240.0
 STOP_S = 30.0
 POLL_S = 0.25
+ASKED_S = 3.0
 OVER = frozenset({"success", "failed"})
 TASK_TITLE = re.compile(r"^airflow worker -- (?P<id>[0-9a-f-]{36})$")
 """What the process of one try of a task calls itself."""
@@ -341,6 +342,26 @@ class LiveAirflow:
             "include_downstream": downstream,
         }
         self._post(f"dags/{run.dag_id}/clearTaskInstances", body)
+
+    def question(self, run: Run, name: str) -> dict[str, Any]:
+        """Wait until a task asks a person; return what it asks."""
+        waits = {"awaiting_input", "deferred"}
+        self._until(lambda: self.states(run).get(name) in waits, 120, f"let {name} ask")
+        # Airflow takes a task that goes on before its scheduler has seen it wait for a lost one.
+        time.sleep(ASKED_S)
+        path = f"dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances"
+        found: dict[str, Any] = self._get(f"{path}/{self.task(run, name).task_id}/-1/hitlDetails")
+        return found
+
+    def answer(self, run: Run, name: str, option: str) -> None:
+        """Answer the question of a task, as its buttons do."""
+        path = f"dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances"
+        answer = self._api.patch(
+            f"{self._url}/api/v2/{path}/{self.task(run, name).task_id}/-1/hitlDetails",
+            json={"chosen_options": [option], "params_input": {}},
+            timeout=60,
+        )
+        assert answer.ok, answer.text
 
     def xcom(self, run: Run, name: str, key: str) -> Any:
         """Return one XCom value of a task, or ``None`` when there is none."""

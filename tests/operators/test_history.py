@@ -62,6 +62,34 @@ def test_a_stopped_run_is_delivered_by_another(run_look: RunLook, snapshot: Any)
     assert 0 == run_look("42", **choices).report["messages"]
 
 
+def test_nobody_is_asked_where_no_guard_stops(run_look: RunLook, snapshot: Any) -> None:
+    """The task is there, succeeds at once, and Airflow knows of no question."""
+    from airflow.models.hitl import HITLDetail
+    from airflow.utils.session import create_session
+
+    free = run_look("42", mode="changed", snapshot=snapshot, ask=True)
+
+    assert {"success"} == set(free.states.values())
+    assert free.report["accepted"] > 2_000
+    with create_session() as session:
+        assert 0 == session.query(HITLDetail).count()
+
+
+def test_what_was_not_approved_is_not_sent(
+    sandbox: Any, airflow_db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Identify, wired straight to an extract that asks, sends nothing of a stopped run."""
+    choices = {"look_id": "42", "guards": {"max_messages": 10}, "ask": True}
+    monkeypatch.setenv("RULED_CHOICES", json.dumps(choices))
+
+    held = Outcome(load_dag("ruled").test(logical_date=MOMENT), sandbox)
+
+    assert ("success", "failed", "failed") == tuple(
+        held.states[name] for name in ("extract", "identify[0]", "report")
+    )
+    assert 0 == summary(held.sandbox)["requests"]
+
+
 def test_full_runs_remember_the_newest_window(run_look: RunLook) -> None:
     """An older window is refused, and sends nothing."""
     run_look("42", logical_date=datetime(2026, 1, 10, tzinfo=UTC))
