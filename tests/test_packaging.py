@@ -148,10 +148,11 @@ def test_importing_operators_loads_no_sdk() -> None:
     assert loaded_by(*OPERATORS, after="airflow.sdk.bases.operator").isdisjoint(SDKS)
 
 
-def test_the_task_group_loads_next_to_nothing() -> None:
-    """What most DAG files import leaves the work of its tasks to the tasks."""
+@pytest.mark.parametrize("module", ["task_groups", "operators.maintenance"])
+def test_what_dag_files_import_loads_next_to_nothing(module: str) -> None:
+    """What DAG files import leaves the work of its tasks to the tasks."""
     loaded = loaded_by(
-        "airflow_provider_looker_segment.task_groups", after="airflow.sdk.bases.operator"
+        f"airflow_provider_looker_segment.{module}", after="airflow.sdk.bases.operator"
     )
     assert loaded.isdisjoint((*SDKS, "cryptography", "requests", "sqlite3", "urllib3"))
 

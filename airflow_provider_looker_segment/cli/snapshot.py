@@ -14,7 +14,7 @@ import sys
 
 from airflow_provider_looker_segment.cli.shell import connections
 from airflow_provider_looker_segment.core.sync import StoppedRun
-from airflow_provider_looker_segment.operators.maintenance import Maintenance
+from airflow_provider_looker_segment.operators.maintenance_task import Maintenance
 from airflow_provider_looker_segment.stores.syncs import SyncStore
 
 

@@ -1,183 +1,20 @@
-"""What can be asked of a sync, and done to it, between its runs: show, why, reset, forget.
+"""Maintenance: show what a sync knows, say why a user was sent or not, reset it, forget a user.
 
-A sync's id and an action enter, an answer of plain JSON leaves. Nothing is ever sent.
+What a DAG says enters and is kept; the work is in :mod:`.maintenance_task`, which is imported when
+it is done: Airflow imports this module again at every parse of a DAG file.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
-
-from airflow_provider_looker_segment.connections import SegmentSettings
-from airflow_provider_looker_segment.core.identity import anonymous_id_of, trimmed
-from airflow_provider_looker_segment.core.snapshot import timestamp
-from airflow_provider_looker_segment.core.sync import StoppedRun, SyncRecord
-from airflow_provider_looker_segment.exceptions import PermanentError
-from airflow_provider_looker_segment.operators import arguments
-from airflow_provider_looker_segment.operators.errors import airflow_errors
-from airflow_provider_looker_segment.operators.history import open_store
-from airflow_provider_looker_segment.stores import chunks, rejects
-from airflow_provider_looker_segment.stores.chunks import Seal
-from airflow_provider_looker_segment.stores.snapshots import SnapshotStore
-from airflow_provider_looker_segment.stores.syncs import SyncStore
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 ACTIONS = ("show", "why", "reset", "forget")
-_ABOUT_A_USER = frozenset({"why", "forget"})
-
-_SAYINGS = {
-    "forgotten": "was forgotten, so no run sends anything about them",
-    "unknown": "no run of this sync had a row about them, or Segment accepted none",
-    "dirty": "what Segment holds is uncertain, because an answer was lost or runs overlapped; the "
-    "next run sends it again",
-    "left": "left the Look: its newest complete pull has no row about them",
-    "never": "the Look has a row about them, and Segment has accepted none yet",
-    "in": "Segment has what the Look said; a run sends again when a newer row differs",
-    "unsure": "was told to Segment without an answer; the next run tells again",
-}
-
-
-class Maintenance:
-    """One sync, between its runs.
-
-    :param delete_chunks: deletes those of a run that waits for approval.
-    """
-
-    def __init__(self, sync: SyncStore, delete_chunks: Callable[[StoppedRun], None]) -> None:
-        self._sync = sync
-        self._delete_chunks = delete_chunks
-
-    def do(self, action: str, user: str = "") -> dict[str, Any]:
-        """Do one of :data:`ACTIONS`.
-
-        :param user: a ``userId``, an ``anonymousId``, or the e-mail address of somebody without
-            either; for ``why`` and ``forget``.
-        :raises PermanentError: when the sync is unknown, or a user is missing.
-        """
-        record = self._sync.read()
-        if record == SyncRecord():
-            raise PermanentError(
-                f"Sync {self._sync.sync_id!r}:",
-                should="have had a run",
-                but="nothing is known of it",
-                do="See the report of a run for its sync_id; by default it is the DAG's and the "
-                "Look's id, such as daily_cohort/42.",
-            )
-        user = trimmed(user)
-        if action in _ABOUT_A_USER and not user:
-            raise PermanentError(
-                f"Action {action!r}:",
-                should="be told a user",
-                but="there is none",
-                do="Give a userId, an anonymousId, or the e-mail address of somebody without one.",
-            )
-        if action == "show":
-            return self._show(record)
-        if action == "why":
-            return self._why(record, user)
-        return self._reset(record) if action == "reset" else self._forget(record, user)
-
-    def _show(self, record: SyncRecord) -> dict[str, Any]:
-        said: dict[str, Any] = {
-            "sync_id": self._sync.sync_id,
-            "look_id": record.look_id,
-            "newest": record.newest or None,
-            "rows": record.rows,
-            "forgotten_ids": len(self._sync.forgotten()),
-            "waits_for_approval": record.stopped.run_id if record.stopped else None,
-            "snapshot": None,
-        }
-        store = self._store(record)
-        if store is not None:
-            facts = store.facts()
-            newest = facts.pop("newest")
-            del facts["forgotten"]
-            facts["newest"] = None if newest is None else timestamp(newest)
-            facts["open_runs"] = len(store.open_runs())
-            said["snapshot"] = {**dict(record.snapshot or {}), **facts}
-        return said
-
-    def _why(self, record: SyncRecord, user: str) -> dict[str, Any]:
-        forgotten, store = self._sync.forgotten(), self._store(record)
-        for kind, key in self._keys(user).items():
-            if key in forgotten:
-                return {"id": kind, "state": "forgotten", "says": _SAYINGS["forgotten"]}
-            known = None if store is None else store.user(key)
-            if known is None:
-                continue
-            state = "dirty" if known["dirty"] else str(known["told"])
-            for name in ("window", "seen"):
-                known[name] = None if known[name] is None else timestamp(known[name])
-            return {"id": kind, "state": state, "says": _SAYINGS[state], **known}
-        if store is None:
-            says = "the sync has no snapshot; a full run sends every row"
-            return {"id": None, "state": "unknown", "says": says}
-        return {"id": None, "state": "unknown", "says": _SAYINGS["unknown"]}
-
-    def _reset(self, record: SyncRecord) -> dict[str, Any]:
-        if record.stopped is not None:
-            self._delete_chunks(record.stopped)
-        store = self._store(record)
-        if store is not None:
-            store.reset()
-        self._sync.write(SyncRecord(rejects=record.rejects, segment_conn_id=record.segment_conn_id))
-        return {"sync_id": self._sync.sync_id, "says": "the next run sends everything"}
-
-    def _forget(self, record: SyncRecord, user: str) -> dict[str, Any]:
-        keys = self._keys(user)
-        # First of all, so that no run that begins from now on sends them.
-        self._sync.forget(keys.values())
-        self._drop(record.stopped, record)
-        store = self._store(record)
-        generation = 0 if store is None else store.forget(keys.values())
-        # Runs may have been reported, or stopped, meanwhile.
-        now = self._sync.read()
-        if now.stopped != record.stopped:
-            self._drop(now.stopped, now)
-        generation = max(generation, now.generation)
-        self._sync.write(replace(now, stopped=None, generation=generation))
-        files = 0
-        if now.rejects:
-            seal = Seal(SegmentSettings.read(now.segment_conn_id))
-            files = rejects.forget(now.rejects, seal, {user})
-        return {
-            "sync_id": self._sync.sync_id,
-            "says": "no run sends them any more; a run that is under way still may",
-            "deleted_rejects": files,
-        }
-
-    def _drop(self, stopped: StoppedRun | None, record: SyncRecord) -> None:
-        """Delete a run that waits: they may be in it, and it cannot be approved without them."""
-        if stopped is None:
-            return
-        self._delete_chunks(stopped)
-        store = self._store(record)
-        if store is not None and stopped.run:
-            store.discard(stopped.run)
-
-    def _keys(self, user: str) -> dict[str, bytes]:
-        seal = self._sync.seal()
-        keys = {kind: seal.key(kind, user) for kind in ("userId", "anonymousId")}
-        if "@" in user:
-            keys["email"] = seal.key("anonymousId", anonymous_id_of(user))
-        return keys
-
-    def _store(self, record: SyncRecord) -> SnapshotStore | None:
-        if not record.snapshot:
-            return None
-        return open_store(
-            self._sync,
-            record.snapshot,
-            look_id=record.look_id,
-            source=record.source,
-            remembered=record.generation,
-        )
 
 
 class SnapshotMaintenanceOperator(BaseOperator):
@@ -203,21 +40,6 @@ class SnapshotMaintenanceOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Do it; return what was found."""
-        ti = context["ti"]
+        from airflow_provider_looker_segment.operators import maintenance_task  # noqa: PLC0415
 
-        def delete_chunks(stopped: StoppedRun) -> None:
-            chunks.delete(
-                ti,
-                stopped.chunks,
-                task_id=stopped.task_id,
-                map_index=stopped.map_index,
-                of=(stopped.dag_id, stopped.run_id),
-            )
-
-        with airflow_errors():
-            action = arguments.choice("action", self.action, ACTIONS)
-            sync = SyncStore(arguments.address("sync_id", self.sync_id))
-            user = arguments.address("user", self.user)
-            said = Maintenance(sync, delete_chunks).do(action, user)
-            self.log.info("%s", json.dumps(said, indent=2))
-            return said
+        return maintenance_task.run(self, context, ACTIONS)
