@@ -33,7 +33,6 @@ COMPONENTS = {
 START_S = 240.0
 STOP_S = 30.0
 POLL_S = 0.25
-ASKED_S = 3.0
 OVER = frozenset({"success", "failed"})
 TASK_TITLE = re.compile(r"^airflow worker -- (?P<id>[0-9a-f-]{36})$")
 """What the process of one try of a task calls itself."""
@@ -347,8 +346,11 @@ class LiveAirflow:
         """Wait until a task asks a person; return what it asks."""
         waits = {"awaiting_input", "deferred"}
         self._until(lambda: self.states(run).get(name) in waits, 120, f"let {name} ask")
-        # Airflow takes a task that goes on before its scheduler has seen it wait for a lost one.
-        time.sleep(ASKED_S)
+        # A task that goes on before the scheduler has heard that it waits is a lost one to it.
+        states = "|".join(waits)
+        heard = re.compile(rf"Finished: .*ti_id={self.task(run, name).id}, .*state=({states})")
+        log = self.home / "scheduler.log"
+        self._until(lambda: heard.search(log.read_text()) is not None, 60, "hear that it waits")
         path = f"dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances"
         found: dict[str, Any] = self._get(f"{path}/{self.task(run, name).task_id}/-1/hitlDetails")
         return found
