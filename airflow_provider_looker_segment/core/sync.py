@@ -6,12 +6,22 @@ which lack what later ones note, stay readable.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from typing import Any
 
 from airflow_provider_looker_segment.exceptions import PermanentError
+
+
+def how_to_reset(sync_id: str) -> str:
+    """Say how a sync is reset, with and without a shell."""
+    return (
+        "To reset it, so that its next run sends everything, run the DAG snapshot_maintenance "
+        f"with action reset and sync_id {sync_id}, or `python -m airflow_provider_looker_segment "
+        f"snapshot reset --yes --sync {shlex.quote(sync_id)}`."
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from airflow_provider_looker_segment.core.manifest import Manifest
 from airflow_provider_looker_segment.core.mapping import Plan
 from airflow_provider_looker_segment.core.query import RunQuery
 from airflow_provider_looker_segment.core.snapshot import Mode, OnLeave, Rules, microseconds
-from airflow_provider_looker_segment.core.sync import SyncRecord
+from airflow_provider_looker_segment.core.sync import SyncRecord, how_to_reset
 from airflow_provider_looker_segment.exceptions import PermanentError
 from airflow_provider_looker_segment.operators import arguments
 from airflow_provider_looker_segment.operators.history import RunHistory, open_store, run_of
@@ -150,7 +150,8 @@ def check_full(
             f"{where}: the sync {sync_id!r}",
             should='run in mode "changed" or "mirror"',
             but="this run is full, and the snapshot would no longer say what Segment holds",
-            do="Nothing was sent. Give full runs a sync_id of their own, or reset the snapshot.",
+            do="Nothing was sent. Give full runs a sync_id of their own, or reset the sync. "
+            + how_to_reset(sync_id),
         )
     if not allow_older:
         record.check_window(end, where=where, sync_id=sync_id)

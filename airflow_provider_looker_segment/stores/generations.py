@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from airflow_provider_looker_segment.core.sync import how_to_reset
 from airflow_provider_looker_segment.exceptions import PermanentError, TransientError
 from airflow_provider_looker_segment.stores import snapshot_database as tables
 from airflow_provider_looker_segment.stores.snapshot_folder import SnapshotFolder, digest
@@ -86,7 +87,7 @@ class Generations:
                 should=f"be there, at generation {max(self._remembered, 1)} or later",
                 but=f"it is at {generation}" if pointer else "its pointer is gone",
                 do="Nothing was sent. Restore it, or mend `snapshot` if it was moved. "
-                "To send everything again, reset the snapshot.",
+                f"Or send everything again. {how_to_reset(self._identity.sync_id)}",
             )
         if pointer is not None:
             self._check(pointer)
@@ -136,7 +137,8 @@ class Generations:
                     f"{self._folder.where} of sync {self._identity.sync_id!r}",
                     should=f"be for {name} {expected!r}",
                     but=f"it is for {pointer.get(name)!r}",
-                    do=f"Nothing was sent. {remedies[name]}",
+                    do=f"Nothing was sent. {remedies[name]} "
+                    + how_to_reset(self._identity.sync_id),
                 )
 
     def read(self, target: Path) -> dict[str, Any] | None:
@@ -212,7 +214,8 @@ class Generations:
             f"{self._folder.where}, generation {pointer['generation']}",
             should="be whole",
             but=but,
-            do="Nothing was sent. Restore it, or reset the snapshot: everything is sent again.",
+            do="Nothing was sent. Restore it, or reset the sync. "
+            + how_to_reset(self._identity.sync_id),
         )
 
 

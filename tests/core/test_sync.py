@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from airflow_provider_looker_segment.core.sync import StoppedRun, SyncRecord
+from airflow_provider_looker_segment.core.sync import StoppedRun, SyncRecord, how_to_reset
 from airflow_provider_looker_segment.exceptions import PermanentError
 
 MAY, JUNE = (datetime(2019, month, 1, tzinfo=UTC) for month in (5, 6))
@@ -42,3 +42,11 @@ def test_an_older_window_is_refused() -> None:
 
     with pytest.raises(PermanentError, match="allow_older=True"):
         record.check_window(MAY, where="Look 42", sync_id="s")
+
+
+def test_whoever_must_reset_learns_how() -> None:
+    """With a shell, where a sync's id may need quotes, and from a form without one."""
+    said = how_to_reset("my dag/42")
+
+    assert "snapshot_maintenance with action reset and sync_id my dag/42" in said
+    assert "--sync 'my dag/42'" in said
