@@ -177,7 +177,7 @@ COMMANDS = Group(
                     "why",
                     "Say what is known of a user, and whether runs send them",
                     ("snapshot", "why"),
-                    (_SYNC, _USER),
+                    (_SYNC, _USER, _SHOW_VALUES),
                 ),
                 Command(
                     "reset",

@@ -14,6 +14,7 @@ import sys
 
 from airflow_provider_looker_segment.cli.shell import connections
 from airflow_provider_looker_segment.core.sync import StoppedRun
+from airflow_provider_looker_segment.exceptions import TransientError
 from airflow_provider_looker_segment.operators.maintenance_task import Maintenance
 from airflow_provider_looker_segment.stores.syncs import SyncStore
 
@@ -22,17 +23,41 @@ class _Variables:
     """Airflow's variables, where no task runs."""
 
     def get(self, key: str) -> str | None:
-        """Return a variable's text; ``None`` where there is none."""
+        """Return a variable's text; ``None`` where there is none.
+
+        :raises TransientError: when Airflow cannot say whether there is one.
+        """
         from airflow.models.variable import Variable  # noqa: PLC0415 - needs Airflow's database
 
         found = Variable.get(key, default_var=None)
-        return None if found is None else str(found)
+        return _asked_again(key) if found is None else str(found)
 
     def set(self, key: str, text: str, description: str) -> None:
         """Write a variable's text."""
         from airflow.models.variable import Variable  # noqa: PLC0415
 
         Variable.set(key, text, description=description)
+
+
+def _asked_again(key: str) -> str | None:
+    """Tell a variable that is absent from one that could not be read: ``Variable.get`` does not."""
+    from airflow.configuration import ensure_secrets_loaded  # noqa: PLC0415 - as late as the others
+
+    for backend in ensure_secrets_loaded():
+        try:
+            found = backend.get_variable(key=key)
+        except Exception as error:  # noqa: BLE001 - each backend has errors of its own
+            # Its text may hold the address, and more, of whatever did not answer.
+            raise TransientError(
+                f"Airflow's variable {key!r}",
+                should="be read, or be known to be absent",
+                but=f"{type(backend).__name__} did neither ({type(error).__name__})",
+                do="Nothing was changed. Run the command again when Airflow's database and its "
+                "secrets backend answer.",
+            ) from None
+        if found is not None:
+            return str(found)
+    return None
 
 
 def show(options: argparse.Namespace) -> int:
@@ -42,7 +67,7 @@ def show(options: argparse.Namespace) -> int:
 
 def why(options: argparse.Namespace) -> int:
     """Print what is known of a user, and what that means."""
-    return _do(options, "why", options.user)
+    return _do(options, "why", options.user, show_values=options.show_values)
 
 
 def forget(options: argparse.Namespace) -> int:
@@ -60,10 +85,13 @@ def reset(options: argparse.Namespace) -> int:
     return _do(options, "reset")
 
 
-def _do(options: argparse.Namespace, action: str, user: str = "") -> int:
+def _do(
+    options: argparse.Namespace, action: str, user: str = "", *, show_values: bool = False
+) -> int:
     with connections():
         sync = SyncStore(options.sync, _Variables())
-        said = Maintenance(sync, _delete_chunks).do(action, user)
+        maintenance = Maintenance(sync, _delete_chunks, show_values=show_values)
+        said = maintenance.do(action, user)
     print(json.dumps(said, indent=2, ensure_ascii=False))
     return 1 if said.get("state") == "unknown" else 0
 

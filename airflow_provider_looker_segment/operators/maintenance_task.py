@@ -46,11 +46,19 @@ class Maintenance:
     """One sync, between its runs.
 
     :param delete_chunks: deletes those of a run that waits for approval.
+    :param show_values: whether ``why`` may name a user's traits: a pivot's value is in such names.
     """
 
-    def __init__(self, sync: SyncStore, delete_chunks: Callable[[StoppedRun], None]) -> None:
+    def __init__(
+        self,
+        sync: SyncStore,
+        delete_chunks: Callable[[StoppedRun], None],
+        *,
+        show_values: bool = False,
+    ) -> None:
         self._sync = sync
         self._delete_chunks = delete_chunks
+        self._show_values = show_values
 
     def do(self, action: str, user: str = "") -> dict[str, Any]:
         """Do one of :data:`.maintenance.ACTIONS`.
@@ -111,6 +119,9 @@ class Maintenance:
             if known is None:
                 continue
             state = "dirty" if known["dirty"] else str(known["told"])
+            known["traits"] = len(known["names"])
+            if not self._show_values:
+                del known["names"]
             for name in ("window", "seen"):
                 known[name] = None if known[name] is None else timestamp(known[name])
             return {"id": kind, "state": state, "says": _SAYINGS[state], **known}
@@ -120,13 +131,20 @@ class Maintenance:
         return {"id": None, "state": "unknown", "says": _SAYINGS["unknown"]}
 
     def _reset(self, record: SyncRecord) -> dict[str, Any]:
+        self._clear(record)
+        # Runs may have been reported, or stopped, meanwhile.
+        now = self._sync.read()
+        if now != record:
+            self._clear(now)
+        self._sync.write(SyncRecord(rejects=now.rejects, segment_conn_id=now.segment_conn_id))
+        return {"sync_id": self._sync.sync_id, "says": "the next run sends everything"}
+
+    def _clear(self, record: SyncRecord) -> None:
         if record.stopped is not None:
             self._delete_chunks(record.stopped)
         store = self._store(record)
         if store is not None:
             store.reset()
-        self._sync.write(SyncRecord(rejects=record.rejects, segment_conn_id=record.segment_conn_id))
-        return {"sync_id": self._sync.sync_id, "says": "the next run sends everything"}
 
     def _forget(self, record: SyncRecord, user: str) -> dict[str, Any]:
         keys = self._keys(user)

@@ -6,13 +6,17 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from airflow_provider_looker_segment.core.sync import StoppedRun, SyncRecord
 from airflow_provider_looker_segment.core.traits import RESERVED_TYPES
+from airflow_provider_looker_segment.operators.maintenance_task import Maintenance
+from airflow_provider_looker_segment.stores.syncs import SyncStore
 from tests.hazards.conftest import BATCH, SMALL_BATCHES
 from tests.hazards.flow import MOMENT, Flow, connect, row, stopped
 
@@ -697,7 +701,37 @@ def test_a_sync_can_be_looked_into(begin: Open) -> None:
     assert ["in", "left", "unknown"] == [
         maintain(flow, "why", user)["state"] for user in ("u-1", "u-3", "u-9")
     ]
-    assert ["name", "note", "in_cohort"] == maintain(flow, "why", "u-1")["names"]
+    assert 3 == maintain(flow, "why", "u-1")["traits"]
+    assert "note" not in json.dumps(maintain(flow, "why", "u-1"))
+    named = Maintenance(SyncStore(flow.books["sync_id"]), _no_chunks, show_values=True)
+    assert ["name", "note", "in_cohort"] == named.do("why", "u-1")["names"]
+
+
+def test_a_reset_forgets_what_came_about_meanwhile(begin: Open) -> None:
+    """A run that is stopped while a sync is reset does not wait for approval after it."""
+    flow = green(begin(0, users(1)))
+    sync = SyncStore(flow.books["sync_id"])
+    held = begin(1, users(*range(9)), guards={"max_messages": 1}).extract()
+    first = sync.read()
+    assert first.stopped is not None
+    later = replace(first.stopped, run_id="later")
+    deleted = []
+
+    def stopped_meanwhile(stopped: StoppedRun) -> None:
+        deleted.append(stopped.run_id)
+        if len(deleted) == 1:
+            sync.write(replace(first, stopped=later, rejects="file:///elsewhere"))
+
+    Maintenance(sync, stopped_meanwhile).do("reset")
+
+    assert [held.run_id, "later"] == deleted
+    assert SyncRecord(rejects="file:///elsewhere", segment_conn_id=first.segment_conn_id) == (
+        sync.read()
+    )
+
+
+def _no_chunks(stopped: StoppedRun) -> None:
+    raise AssertionError(stopped)
 
 
 def test_what_a_full_sync_knows(begin: Open) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow import configuration
+from airflow.secrets import BaseSecretsBackend
 
 from airflow_provider_looker_segment.cli import main
 from tests.operators.conftest import MOMENT, Outcome, load_dag, sent, summary
@@ -90,6 +92,27 @@ def test_what_was_not_approved_is_not_sent(
     assert 0 == summary(held.sandbox)["requests"]
 
 
+class Outage(BaseSecretsBackend):
+    """A secrets backend that nobody can reach."""
+
+    def get_variable(self, key: str, **_: Any) -> str | None:
+        """Fail as a network does."""
+        raise ConnectionError(f"no route to secret-host:443 for {key}")
+
+
+def test_a_shell_does_not_take_an_outage_for_an_empty_sync(
+    airflow_db: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else a reset would delete what it does not see, and the secret be made anew."""
+    backends = [*configuration.ensure_secrets_loaded(), Outage()]
+    monkeypatch.setattr(configuration, "secrets_backend_list", backends)
+
+    assert 2 == main(["snapshot", "reset", "--yes", "--sync", "kept"])
+    said = capsys.readouterr().err
+    assert "Outage did neither (ConnectionError)" in said
+    assert "nothing is known of it" not in said
+
+
 def test_full_runs_remember_the_newest_window(run_look: RunLook) -> None:
     """An older window is refused, and sends nothing."""
     run_look("42", logical_date=datetime(2026, 1, 10, tzinfo=UTC))
@@ -125,6 +148,7 @@ def test_a_sync_is_maintained_from_a_form_and_from_a_shell(
     assert form(action="show") == shell("show")
     assert "in" == form(action="why", user=users[0])["state"]
     assert form(action="why", user=users[0]) == shell("why", users[0])
+    assert "name" in shell("why", users[0], "--show-values")["names"]
     for forget, user in ((shell, users[0]), (None, users[1])):
         held = run_look(
             "42",
