@@ -184,15 +184,20 @@ class RejectWriter:
 
     def _go_on(self, rows: int) -> None:
         """Take over what an earlier try wrote, as far as it can be read."""
+        earlier = self.path
         try:
-            if self.path.is_file():
-                text = self.path.read_text(encoding="ascii", errors="replace")
-                for reject in islice(_read(text, self._seal, where=str(self.path)), rows):
+            # It stays where it is while nobody knows what it holds.
+            self.path = earlier.with_name(f"{earlier.name.removesuffix(_ENDING)}-later{_ENDING}")
+            with contextlib.suppress(FileNotFoundError):
+                text = earlier.read_text(encoding="ascii", errors="replace")
+                self.path = earlier
+                for reject in islice(_read(text, self._seal, where=str(earlier)), rows):
                     self.add(reject)
+            self.path = earlier
         except Exception as error:  # noqa: BLE001 - whatever it is, there are messages to deliver
             log.warning(
                 "Of what an earlier try of this task has kept at %s only %s rows can be read (%s).",
-                self.path,
+                earlier,
                 f"{self.kept:,}",
                 type(error).__name__,
             )

@@ -188,6 +188,26 @@ def test_a_damaged_file_does_not_stop_a_try_that_goes_on(tmp_path: Path, cut: in
     assert [7] == [reject.row_number for reject in read(kept["path"], SEAL, now=NOW)]
 
 
+@pytest.mark.parametrize("more", [0, 1])
+def test_what_cannot_be_read_for_a_moment_is_not_replaced(tmp_path: Path, more: int) -> None:
+    """A storage that is away when a retry begins may be back when it ends."""
+    path = write(tmp_path, Reject(1, "refused_by_segment", "", {}))
+    file, aside = tmp_path / "run.rejects", tmp_path / "aside"
+    file.rename(aside)
+    file.symlink_to(file)
+    writer = RejectWriter(f"file://{tmp_path}", SEAL, name="run", now=NOW, resumes=1)
+    file.unlink()
+    aside.rename(file)
+    for _ in range(more):
+        writer.add(Reject(7, "refused_by_segment", "", {}))
+    kept = writer.close()
+
+    assert path is not None
+    assert [1] == [reject.row_number for reject in read(path, SEAL, now=NOW)]
+    later = [] if kept is None else list(read(kept["path"], SEAL, now=NOW))
+    assert [7] * more == [reject.row_number for reject in later]
+
+
 FOREIGN: dict[str, Callable[[Path], object]] = {
     "a folder": lambda path: path.mkdir(),
     "no zone": lambda path: path.write_text('{"expires": "2020-01-01T00:00:00"}'),
