@@ -221,9 +221,10 @@ class LookerHook(BaseHook):
     def _get(self, path: str, parameters: dict[str, Any]) -> requests.Response:
         from looker_sdk.rtl.requests_transport import NullAuth  # noqa: PLC0415 - it costs a second
 
-        headers = self._translated(lambda: self.sdk.auth.authenticate({}))
+        sdk, session = self.sdk, self._session
+        headers = self._translated(lambda: sdk.auth.authenticate({}))
         try:
-            return self._session.request(
+            return session.request(
                 "GET",
                 f"{self.settings.base_url}/api/4.0{path}",
                 params=parameters,
@@ -236,7 +237,7 @@ class LookerHook(BaseHook):
         except requests.TooManyRedirects as error:
             return error.response  # type: ignore[return-value]
         except OSError as error:
-            refusal = network_trouble(error, url=self._session.url)
+            refusal = network_trouble(error, url=session.url)
         raise refusal
 
     def _pieces(self, response: requests.Response, *, where: str) -> Iterator[bytes]:
@@ -279,7 +280,7 @@ class LookerHook(BaseHook):
         except (
             *(SDKError, DeserializeError, BaseValidationError),
             # What the SDK itself stumbles over in an unexpected error document.
-            *(ValueError, TypeError, LookupError, AttributeError),
+            *(ValueError, TypeError, LookupError, AttributeError, RecursionError),
         ) as error:
             answer, url = session.answer, session.url
             if session.trouble is not None:
@@ -309,6 +310,9 @@ class LookerHook(BaseHook):
                     result.close()
                     raise refusal
             except Refusal as refusal:
+                if refusal.is_late:
+                    # Its thread still uses the session: what comes now is no answer to us.
+                    self.__dict__.pop("sdk", None)
                 if refusal.status == 401 and not signed_in_again:
                     signed_in_again = True
                     self._forget_token()
@@ -368,16 +372,13 @@ def _connect(settings: LookerSettings) -> Looker40SDK:
         # The SDK's own function adds a handler to a global converter at every call.
         try:
             return serialize.converter40.structure(json.loads(data), structure)
-        except (ValueError, cattrs.BaseValidationError):
+        except (ValueError, RecursionError, cattrs.BaseValidationError):
             raise serialize.DeserializeError("an unexpected document") from None
-
-    def no_lookup(*_: Any, **__: Any) -> tuple[str, str]:
-        # The SDK would fetch an error index from a public address, without any timeout.
-        return "", ""
 
     api = ConnectionSettings()
     _register_sequences(serialize)
-    error.ErrorDocHelper.parse_and_lookup = no_lookup  # type: ignore[method-assign]
+    # The SDK would fetch an error index from a public address, without any timeout.
+    error.ErrorDocHelper.parse_and_lookup = lambda *_, **__: ("", "")  # type: ignore[method-assign]
     session = RememberingSession()
     transport = requests_transport.RequestsTransport(api, session)
     if settings.ca_bundle or not settings.verify_ssl:

@@ -21,6 +21,7 @@ from airflow_provider_looker_segment.core.retry_after import retry_after_s
 from airflow_provider_looker_segment.core.wording import without_values
 from airflow_provider_looker_segment.exceptions import PermanentError, TransientError
 from airflow_provider_looker_segment.hooks.deadline import DeadlineError, within
+from airflow_provider_looker_segment.hooks.tls import distrust
 
 Result = TypeVar("Result")
 
@@ -51,6 +52,7 @@ class Refusal(Exception):  # noqa: N818 - internal: it becomes one of this packa
     :param said: its words, without values.
     :param url: where the request went.
     :param is_untrusted: whether no request left, because no certificate vouches for the host.
+    :param is_late: whether nobody waits for the answer any more, and it may still come.
     """
 
     def __init__(
@@ -61,11 +63,13 @@ class Refusal(Exception):  # noqa: N818 - internal: it becomes one of this packa
         *,
         url: str = "",
         is_untrusted: bool = False,
+        is_late: bool = False,
     ) -> None:
         super().__init__(said)
         self.status = status
         self.said = said
         self.is_untrusted = is_untrusted
+        self.is_late = is_late
         self.sign_in = _SIGN_IN.search(urlsplit(url).path)
         self.retry_after_s = None
         if response is not None:
@@ -150,7 +154,8 @@ def in_time(longest_s: float, call: Callable[[], Result]) -> Result:
     try:
         return within(longest_s, call)
     except DeadlineError:
-        raise Refusal(None, None, f"it took more than {longest_s:.0f} s") from None
+        late = f"it took more than {longest_s:.0f} s"
+        raise Refusal(None, None, late, is_late=True) from None
 
 
 def said(response: requests.Response) -> str:
@@ -200,12 +205,9 @@ def is_missing(error: Exception) -> bool:
 
 def network_trouble(error: OSError, *, url: str) -> Refusal:
     """Say what became of a connection, without the library's text, which may quote values."""
-    text = str(error)
-    if "CERTIFICATE_VERIFY_FAILED" in text:
-        why = re.search(r"verify failed: ([^.(]+)", text)
-        but = f"it does not ({without_values(why[1]).strip() if why else 'no reason given'})"
-        return Refusal(None, None, but, url=url, is_untrusted=True)
-    if "CA certificate bundle" in text:
+    if why := distrust(error):
+        return Refusal(None, None, f"it does not ({why})", url=url, is_untrusted=True)
+    if "CA certificate bundle" in str(error):
         but = "the file of authorities that is to vouch for it is not on this worker"
         return Refusal(None, None, but, url=url, is_untrusted=True)
     reason = getattr(error.args[0] if error.args else None, "reason", None) or error

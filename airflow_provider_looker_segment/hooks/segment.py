@@ -28,7 +28,7 @@ from airflow_provider_looker_segment.hooks.segment_oauth import (
     TIMEOUTS_OF_A_REQUEST,
     SegmentToken,
 )
-from airflow_provider_looker_segment.hooks.tls import FixedTrust, unchanged
+from airflow_provider_looker_segment.hooks.tls import FixedTrust, distrust, unchanged
 
 Kind = Literal["accepted", "bad_content", "too_large", "wait", "stop"]
 
@@ -48,6 +48,7 @@ class Answer:
     :param retry_after_s: seconds Segment asked to wait, if it did.
     :param maybe_accepted: the messages may have arrived although no answer says so.
     :param wants_token: whoever sent them was not believed; nothing was taken.
+    :param is_untrusted: no request left, because no certificate vouches for the host.
     """
 
     kind: Kind
@@ -55,6 +56,7 @@ class Answer:
     retry_after_s: float | None = None
     maybe_accepted: bool = False
     wants_token: bool = False
+    is_untrusted: bool = False
 
 
 class SegmentHook(BaseHook):
@@ -151,6 +153,14 @@ class SegmentHook(BaseHook):
 
 def stopped(answer: Answer, settings: SegmentSettings) -> PermanentError:
     """Build the error for an answer after which no request can succeed."""
+    if answer.is_untrusted:
+        return PermanentError(
+            f"Segment ({settings.host}):",
+            should="prove with a certificate that it is Segment",
+            but=answer.said,
+            do="Correct the host, or name the file of the authority that signed the certificate "
+            f"in the extra `ca_bundle` of connection {settings.conn_id!r}.",
+        )
     return PermanentError(
         f"Segment ({settings.host}):",
         should="take the messages",
@@ -209,6 +219,8 @@ def _unanswered(error: OSError) -> Answer:
     if not isinstance(error, requests.RequestException):
         # The library raises it before it connects, where it cannot read a file it needs.
         return Answer("stop", f"its CA bundle cannot be read ({type(error).__name__})")
+    if why := distrust(error):
+        return Answer("stop", f"it does not ({why})", is_untrusted=True)
     return Answer("wait", _network(error), maybe_accepted=not _never_connected(error))
 
 

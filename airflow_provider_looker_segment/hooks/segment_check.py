@@ -14,7 +14,7 @@ import requests
 
 from airflow_provider_looker_segment.connections import SegmentSettings
 from airflow_provider_looker_segment.exceptions import PermanentError, TransientError
-from airflow_provider_looker_segment.hooks.tls import unchanged
+from airflow_provider_looker_segment.hooks.tls import distrust, unchanged
 
 _CDN = "https://cdn.segment.com"
 _UNPROVED = (
@@ -53,7 +53,9 @@ def _found(settings: SegmentSettings) -> str:
             )
     except requests.RequestException as error:
         # The library's own text would quote the address, and with it the write key.
+        why = distrust(error)
         failed = f"the network failed ({type(error).__name__})"
+        failed = f"no certificate vouches for it ({why})" if why else failed
         if not settings.has_own_host:
             return (
                 f"Could not confirm the write key at {_CDN}: {failed}. Check the CA bundle, and "

@@ -18,7 +18,7 @@ from airflow_provider_looker_segment.connections import SegmentSettings
 from airflow_provider_looker_segment.core.retry_after import retry_after_s
 from airflow_provider_looker_segment.exceptions import PermanentError, TransientError
 from airflow_provider_looker_segment.hooks.deadline import DeadlineError, within
-from airflow_provider_looker_segment.hooks.tls import unchanged
+from airflow_provider_looker_segment.hooks.tls import distrust, unchanged
 
 _SCOPE = "tracking_api:write"
 _ASSERTION_S = 55
@@ -75,6 +75,8 @@ class SegmentToken:
         except DeadlineError:
             raise self._later(f"it took more than {longest_s:.0f} s") from None
         except requests.RequestException as error:
+            if why := distrust(error):
+                raise self._untrusted(why) from None
             raise self._later(f"the network failed ({type(error).__name__})") from None
         except OSError as error:
             # The library raises it before it connects, where it cannot read a file it needs.
@@ -151,6 +153,15 @@ class SegmentToken:
             but=but,
             do=f"Check the OAuth fields of connection {self._settings.conn_id!r} against the OAuth "
             "application in Segment.",
+        )
+
+    def _untrusted(self, why: str) -> PermanentError:
+        return PermanentError(
+            self._where,
+            should="prove with a certificate that it is Segment's",
+            but=f"it does not ({why})",
+            do="Correct the server, or name the file of the authority that signed the certificate "
+            f"in the extra `ca_bundle` of connection {self._settings.conn_id!r}.",
         )
 
     @property

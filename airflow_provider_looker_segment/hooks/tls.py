@@ -7,10 +7,13 @@ credentials that stand in a header.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
+
+from airflow_provider_looker_segment.core.wording import without_values
 
 
 class FixedTrust(HTTPAdapter):
@@ -28,6 +31,15 @@ class FixedTrust(HTTPAdapter):
     ) -> requests.Response:
         """Send a request, whatever its caller or the environment say about certificates."""
         return super().send(request, *args, **{**kwargs, "verify": self._verify})
+
+
+def distrust(error: OSError) -> str:
+    """Say why no certificate vouches for a host; empty where that is not the trouble."""
+    text = str(error)
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        why = re.search(r"verify failed: ([^.(]+)", text)
+        return without_values(why[1]).strip() if why else "no reason given"
+    return ""
 
 
 def unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:

@@ -141,7 +141,11 @@ def test_a_certificate_must_be_known(
     said = {"conn_type": "segment_source", "host": tls_server.url, "password": "key"}
     monkeypatch.setenv("AIRFLOW_CONN_SEGMENT_DEFAULT", json.dumps(said))
     flow = start().run()
-    assert "TransientError" == type(flow.errors["identify[0]"]).__name__
+    refusal = str(flow.errors["identify[0]"])
+    assert "with a certificate that it is Segment" in refusal
+    assert "it does not (self" in refusal
+    assert "extra `ca_bundle` of connection 'segment_default'" in refusal
+    assert sum(clock.slept) < 1
     assert (0, 20) == (tls_server.requests, flow.books["not_sent"])
     extra = {"ca_bundle": str(tls_server.certificate)}
     monkeypatch.setenv("AIRFLOW_CONN_SEGMENT_DEFAULT", json.dumps({**said, "extra": extra}))

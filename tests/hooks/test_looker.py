@@ -424,6 +424,34 @@ def test_b3_an_odd_error_body_is_an_error_of_this_package(
         hook.look("42")
 
 
+def test_a_document_of_any_depth_is_an_error_of_this_package(
+    hook: LookerHook, sandbox: Any
+) -> None:
+    """Nested deeper than anybody reads, it is no Look."""
+    sandbox.looker_faults.add(
+        "body", body="[" * 100_000, path="/looks/42$", content_type="application/json", times=-1
+    )
+
+    with pytest.raises(PermanentError, match="Look 42"):
+        hook.look("42")
+
+
+def test_an_answer_that_comes_too_late_is_nobodys(
+    hook: LookerHook, sandbox: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The session of a call that goes on is left to it."""
+    from airflow_provider_looker_segment.hooks import looker
+
+    first = hook.sdk
+    waits = iter([0.2])
+    in_time = looker.in_time
+    monkeypatch.setattr(looker, "in_time", lambda s, call: in_time(next(waits, s), call))
+    sandbox.looker_faults.add("latency", seconds=1.5, path="/looks/42$", times=1)
+
+    assert "42" == hook.look("42").id
+    assert first is not hook.sdk
+
+
 @pytest.mark.parametrize("host", ["docs.looker.com", "cloud.google.com/looker/docs"])
 def test_b4_an_error_fetches_nothing_from_elsewhere(
     hook: LookerHook, sandbox: Any, monkeypatch: pytest.MonkeyPatch, host: str
