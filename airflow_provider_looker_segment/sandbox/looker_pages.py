@@ -1,19 +1,27 @@
 """The Looker stand-in's pages for people: its Looks, one Look, and the query of one run.
 
-Ids enter, pages leave. They show what would be asked, never a row: nobody signs in to see them.
+Ids enter, pages leave. The page of a run's query shows its rows, numbered as reports number them:
+nobody signs in to see them, so what the stand-in serves is for this machine only.
 """
 
 from __future__ import annotations
 
+import csv
 import html
+import io
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fastapi import APIRouter
 from starlette.responses import HTMLResponse, Response
 
+from airflow_provider_looker_segment.sandbox.looker_queries import plan_checked
 from airflow_provider_looker_segment.sandbox.looker_state import LookerState
 from airflow_provider_looker_segment.sandbox.looker_wire import not_found
+from airflow_provider_looker_segment.sandbox.results import Options, stream
+
+_MAX_ROWS = 5_000
+"""As many as Looker's own page shows."""
 
 _STYLE = "body{font:14px sans-serif;margin:2em}td,th{padding:.3em 1em;text-align:left}"
 
@@ -46,14 +54,26 @@ def pages_router(state: LookerState) -> APIRouter:
         found = state.queries.get(slug)
         if found is None:
             raise not_found()
-        return _query_page(f"Explore {found['view']}", found)
+        return _query_page(f"Explore {found['view']}", found, rows=_rows(state, found))
 
     return router
 
 
-def _query_page(title: str, query: Mapping[str, Any]) -> Response:
+def _query_page(title: str, query: Mapping[str, Any], *, rows: str = "") -> Response:
     columns, filters, limit = _shown(query)
-    return _page(title, _table([("Columns", columns), ("Filters", filters), ("Limit", limit)]))
+    asked = _table([("Columns", columns), ("Filters", filters), ("Limit", limit)])
+    return _page(title, asked + rows)
+
+
+def _rows(state: LookerState, query: Mapping[str, Any]) -> str:
+    limit = int(query.get("limit") or _MAX_ROWS)
+    limit = min(limit, _MAX_ROWS) if limit > 0 else _MAX_ROWS
+    asked = {"limit": str(limit), "server_table_calcs": "true"}
+    text = "".join(stream(plan_checked(state, query, "csv", asked), "csv", Options()))
+    head, *rows = csv.reader(io.StringIO(text))
+    numbered = ([f"{number:,}", *row] for number, row in enumerate(rows, start=1))
+    note = f"<p>The first {limit:,} rows at most, as the query gives them."
+    return note + _table([["Row", *head], *numbered])
 
 
 def _shown(query: Mapping[str, Any]) -> tuple[str, str, str]:

@@ -109,6 +109,24 @@ def test_links_of_a_failed_identify(run_look: Callable[..., Outcome], sandbox: A
     assert f"{sandbox.looker_url}/looks/42" == link(outcome, "report", "LookLink")
 
 
+@pytest.mark.airflow
+def test_the_querys_page_shows_the_row_that_a_report_names(
+    run_look: Callable[..., Outcome],
+) -> None:
+    """A number in the report leads to its row: here to one without an id."""
+    outcome = run_look("50")
+    (problem,) = outcome.report["problems"]
+    page = requests.get(link(outcome, "report", "QueryLink"), timeout=30).text
+    rows = [line.split("<td>")[1:] for line in page.split("<tr>")]
+    head = next(cells for cells in rows if cells and cells[0] == "Row")
+    shown = {cells[0]: cells for cells in rows if cells}
+
+    assert len(problem["rows"]) > 2
+    assert 1 == len(head) - len(outcome.xcom("extract", "lineage")["fields"])
+    assert [""] * len(problem["rows"]) == [shown[f"{n:,}"][1] for n in problem["rows"]]
+    assert shown["2"][1]
+
+
 def test_every_link_is_registered() -> None:
     """``airflow providers links`` lists what the operators have."""
     declared = set(get_provider_info()["extra-links"])
