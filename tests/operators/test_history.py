@@ -13,6 +13,7 @@ from airflow import configuration
 from airflow.secrets import BaseSecretsBackend
 
 from airflow_provider_looker_segment.cli import main
+from tests.object_store import ObjectStore
 from tests.operators.conftest import MOMENT, Outcome, load_dag, sent, summary
 
 RunLook = Callable[..., Outcome]
@@ -46,6 +47,29 @@ def test_a_window_tells_who_left(run_look: RunLook, snapshot: Any) -> None:
     assert 0 < yesterday.report["messages"] == yesterday.report["new_users"] < 500
     assert yesterday.report["messages"] == list(told.values()).count(False)
     assert today.report["messages"] == list(told.values()).count(True)
+
+
+@pytest.mark.parametrize("mode", ["changed", "mirror"])
+def test_windows_come_out_right_on_an_object_store(run_look: RunLook, mode: str) -> None:
+    """A store without folders, renames and appends does: whole syncs, windows out of order."""
+    from airflow.sdk.io import attach
+
+    store = ObjectStore()
+    attach("memory", "objects", fs=store)
+    choices = {"mode": mode, "snapshot": "memory://objects@bucket/syncs"}
+    days = [MOMENT + timedelta(days=day) for day in (-1, 0, -2, 0)]
+
+    # Read at once: a later test run of the same date takes the place of an earlier one.
+    first, second, older, again = (
+        run_look("42", **choices, logical_date=day).report for day in days
+    )
+
+    assert first["messages"] == first["new_users"] > 2_000
+    assert 0 < second["messages"] < 1_000
+    assert older["messages"] < 500
+    assert 0 == again["messages"]
+    assert first["rows"] == first["accepted"] + first["duplicates"] + first["rejected"]
+    assert {"current.json", "generations"} == {name.split("/")[4] for name in store.objects}
 
 
 def test_a_stopped_run_is_delivered_by_another(run_look: RunLook, snapshot: Any) -> None:
