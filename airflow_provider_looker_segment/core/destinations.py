@@ -6,11 +6,12 @@ A message is never changed, and a reason names a path, never a value.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
-from typing import Any, Literal, Unpack, get_args
+from typing import Any, Literal, Self, Unpack, get_args
 
 from airflow_provider_looker_segment.core.catalogue import (
     Catalogue,
@@ -75,13 +76,13 @@ class Outcome:
 
     :param findings: one per destination, in the order they were asked for.
     :param accepted: false where the message must not be sent at all.
-    :param switches: the ``integrations`` object as pairs of a key and whether it is on.
+    :param switches: the ``integrations`` object: whether a key is on. Messages get copies of it.
     :param unmutable: slugs that cannot take the message but have no key to mute them by.
     """
 
     findings: tuple[Finding, ...]
     accepted: bool
-    switches: tuple[tuple[str, bool], ...]
+    switches: dict[str, Any]
     unmutable: tuple[str, ...]
 
     def slugs(self, verdict: Verdict) -> tuple[str, ...]:
@@ -162,22 +163,34 @@ class Requirements:
         self._only = only
         self._asked: list[_Asked] = []
         self._fills: list[tuple[tuple[str, ...], str]] = []
-        leaves: list[Has] = []
+        self._leaves: list[Has] = []
         for destination in self.destinations:
             bound = bound_rules(destination, parameters)
             if rules == "table" or (rules == "current" and "current" in bound):
                 bound = {which: rule for which, rule in bound.items() if which == rules}
             checks = tuple(Check(rule) for rule in bound.values())
             self._asked.append(_Asked(destination, checks))
-            leaves += [leaf for rule in bound.values() for leaf in rule.leaves()]
+            self._leaves += [leaf for rule in bound.values() for leaf in rule.leaves()]
             self._fills += [
                 (path_of(parameter.fills), trait)
                 for parameter in destination.parameters
                 if parameter.fills
                 for trait in traits_of(parameters, parameter.name)
             ]
-        self.signature = signature(leaves)
+        self.signature = signature(self._leaves)
         self._outcomes: dict[int, Outcome] = {}
+
+    def narrowed(self, traits: Collection[str]) -> Self:
+        """Return the same requirements for messages that have no other traits than these.
+
+        Facts about other traits never hold, so that no message need be asked about them.
+        """
+        narrowed = copy.copy(self)
+        narrowed.signature = signature(
+            leaf for leaf in self._leaves if leaf.path[0] != "traits" or leaf.path[1] in traits
+        )
+        narrowed._outcomes = {}  # noqa: SLF001 - a copy of this one
+        return narrowed
 
     def check(self, message: Message) -> Outcome:
         """Return the verdicts about a message; equal signatures share one :class:`Outcome`.
@@ -208,7 +221,7 @@ class Requirements:
         return Outcome(
             findings,
             accepted=not (self._unmet == "reject" and any(unmet)),
-            switches=tuple(switches.items()),
+            switches=switches,
             unmutable=tuple(unmutable),
         )
 
@@ -224,8 +237,8 @@ class Requirements:
         """
         switches = outcome.switches
         if message is None or not (self._fills or "integrations" in message):
-            return dict(switches) if switches else None
-        result: dict[str, Any] = dict(switches)
+            return switches.copy() if switches else None
+        result = switches.copy()
         for key, options in (message.get("integrations") or {}).items():
             if result.get(key, not self._only) is not False:
                 result[key] = options

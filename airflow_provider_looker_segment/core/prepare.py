@@ -136,6 +136,9 @@ class Preparation:
         self._on_rejected = on_rejected
         self._plan = plan
         self._seen = seen
+        if requirements is not None and not plan.pivoted:
+            # What a pivot's traits are called is known only when its rows are there.
+            requirements = requirements.narrowed({name for name, _ in plan.traits})
         self._requirements = requirements
         self._validator = Validator(traits_schema=plan.mapping.traits_schema)
         finished = complete(shared, {}, "0" * MESSAGE_ID_CHARS)

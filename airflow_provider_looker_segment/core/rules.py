@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from airflow_provider_looker_segment.exceptions import PermanentError
@@ -63,18 +64,26 @@ class Has:
 
     def test(self) -> Callable[[Any], bool]:
         """Build the check of the value itself; it agrees with :meth:`schema` on every value."""
-        if self.like_email:
-            shaped = re.compile(EMAIL_LIKE).search
-            return lambda value: (
-                isinstance(value, str) and len(value) >= self.min_length and bool(shaped(value))
-            )
-        if self.min_length:
-            return lambda value: _is_text(value) and len(value) >= self.min_length
+        if self.is_demanding:
+            enough = self.test_of_text()
+            return lambda value: _is_text(value) and enough(value)
         return _is_scalar if self._scalar() else _is_text
+
+    def test_of_text(self) -> Callable[[str], bool]:
+        """Build what a demanding leaf asks of text that is not blank."""
+        least = self.min_length
+        if not self.like_email:
+            return lambda text: len(text) >= least
+        return lambda text: len(text) >= least and _is_email_like(text)
+
+    @property
+    def is_demanding(self) -> bool:
+        """Whether more is asked of text than not to be blank."""
+        return bool(self.min_length or self.like_email)
 
     def _scalar(self) -> bool:
         """Any trait may be a number unless its text is looked at; an identifier is text."""
-        looked_at = self.min_length or self.like_email or self.path[-1] == "email"
+        looked_at = self.is_demanding or self.path[-1] == "email"
         return self.path[0] == "traits" and not looked_at
 
     def leaves(self) -> Iterator[Has]:
@@ -320,28 +329,67 @@ def _fill(condition: Condition, message: dict[str, Any]) -> None:
 def signature(leaves: Iterable[Has]) -> Signature:
     """Build the function that says which facts hold for a message.
 
-    It is asked once per message, so it looks each holder up once and compiles nothing.
+    It is asked once per message, so it looks each value up once and compiles nothing.
     """
-    by_holder: dict[Path, list[tuple[str, int, Callable[[Any], bool]]]] = {}
+    by_holder: dict[Path, dict[str, list[tuple[int, Has]]]] = {}
     for place, leaf in enumerate(dict.fromkeys(leaves)):
-        by_holder.setdefault(leaf.path[:-1], []).append((leaf.path[-1], 1 << place, leaf.test()))
-    holders = tuple(by_holder.items())
+        keys = by_holder.setdefault(leaf.path[:-1], {})
+        keys.setdefault(leaf.path[-1], []).append((1 << place, leaf))
+    holders = tuple(
+        (path, tuple((key, *_tests(found)) for key, found in keys.items()))
+        for path, keys in by_holder.items()
+    )
 
-    def facts(message: Message) -> int:
-        found = 0
-        for path, tests in holders:
-            holder: Any = message
-            for key in path:
-                holder = holder.get(key)
-                if not isinstance(holder, dict):
-                    holder = _NOTHING
-                    break
-            for key, bit, test in tests:
-                if key in holder and test(holder[key]):
+    return partial(_facts, holders)
+
+
+_Tests = tuple[tuple[int, Callable[[Any], bool]], ...]
+_Keys = tuple[tuple[str, int, _Tests, _Tests], ...]
+
+
+def _facts(holders: tuple[tuple[Path, _Keys], ...], message: Message) -> int:
+    found = 0
+    for path, keys in holders:
+        holder = _holder(message, path) if path else message
+        for key, text_bits, text_tests, tests in keys:
+            if key not in holder:
+                continue
+            value = holder[key]
+            if type(value) is str and value and not value.isspace():
+                found |= text_bits
+                tests = text_tests  # noqa: PLW2901 - the others would find the same
+            for bit, test in tests:
+                if test(value):
                     found |= bit
-        return found
+    return found
 
-    return facts
+
+def _holder(message: Message, path: Path) -> Mapping[str, Any]:
+    for key in path:
+        inner = message.get(key)
+        if not isinstance(inner, dict):
+            return _NOTHING
+        message = inner
+    return message
+
+
+def _tests(leaves: Sequence[tuple[int, Has]]) -> tuple[int, _Tests, _Tests]:
+    """Divide the leaves of one value, each beside its bit.
+
+    :return: the bits of those that take any text that is not blank, how the others test such
+        text, and how all of them test any value.
+    """
+    text_bits = sum(bit for bit, leaf in leaves if not leaf.is_demanding)
+    text_tests = tuple((bit, leaf.test_of_text()) for bit, leaf in leaves if leaf.is_demanding)
+    return text_bits, text_tests, tuple((bit, leaf.test()) for bit, leaf in leaves)
+
+
+_shaped_like_email = re.compile(EMAIL_LIKE).search
+
+
+def _is_email_like(text: str) -> bool:
+    # Most identifiers have no such sign, and looking for one is faster than the pattern.
+    return "@" in text and bool(_shaped_like_email(text))
 
 
 def _is_text(value: Any) -> bool:

@@ -157,6 +157,20 @@ def test_the_memory_and_the_schemas_agree(message: dict[str, Any], rules: Rules)
 
 
 @settings(max_examples=60, deadline=None)
+@given(message=messages, rules=st.sampled_from(get_args(Rules)), more=st.sets(st.text()))
+def test_requirements_narrowed_to_a_look_agree_with_the_schemas(
+    message: dict[str, Any], rules: Rules, more: set[str]
+) -> None:
+    """Whatever else the Look shows, and whether a row of it lacks some of its traits."""
+    narrowed = remembering[rules].narrowed(more | set(message["traits"]))
+    without_traits = {**message, "traits": {}}
+
+    actual = [narrowed.check(one) for one in (message, without_traits)]
+
+    assert actual == [remembering[rules].judge(one) for one in (message, without_traits)]
+
+
+@settings(max_examples=60, deadline=None)
 @given(message=messages)
 def test_nothing_that_either_rule_accepts_is_muted(message: dict[str, Any]) -> None:
     """By default a message is unmet only where the table and the current rule both refuse it."""
