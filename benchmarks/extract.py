@@ -15,6 +15,7 @@ WAYS = {
     "extract_ours": "extract",
     "extract_unsealed": "extract, unsealed",
     "extract_checked": "extract, 10 destinations",
+    "extract_schema": "extract, `traits_schema`",
     "extract_parse": "(a) `run_look`, `json.loads`",
     "extract_loop": "(b) the same and a loop",
 }

@@ -95,6 +95,16 @@ def extract_checked() -> dict[str, Any]:
     return extract_ours(destinations=slugs[:10], guards={"max_unmet": 1.0})
 
 
+def extract_schema() -> dict[str, Any]:
+    """Extract, and check the traits of every message against a schema of twelve properties."""
+    text = {"type": "string", "minLength": 1}
+    number = {"type": "number", "minimum": 0}
+    numbers = {"orders", "revenue", "sessions", "score"}
+    rules = {name: number if name in numbers else text for name in TRAITS.values()}
+    schema = {"type": "object", "required": ["email", "name"], "properties": rules}
+    return extract_ours(mapping={"traits_schema": schema})
+
+
 def extract_parse(path: str = "") -> dict[str, Any]:
     """Alternative (a) to extract."""
     from benchmarks.alternatives import extract_parse as alternative
@@ -185,6 +195,7 @@ WAYS: Sequence[Callable[..., dict[str, Any]]] = (
     extract_for_identify,
     extract_unsealed,
     extract_checked,
+    extract_schema,
     extract_parse,
     extract_loop,
     unseal,
