@@ -55,8 +55,9 @@ def test_windows_come_out_right_on_an_object_store(run_look: RunLook, mode: str)
     from airflow.sdk.io import attach
 
     store = ObjectStore()
-    attach("memory", "objects", fs=store)
-    choices = {"mode": mode, "snapshot": "memory://objects@bucket/syncs"}
+    # Airflow keeps the first that is attached under a name.
+    attach("memory", f"objects-{mode}", fs=store)
+    choices = {"mode": mode, "snapshot": f"memory://objects-{mode}@bucket/syncs"}
     days = [MOMENT + timedelta(days=day) for day in (-1, 0, -2, 0)]
 
     # Read at once: a later test run of the same date takes the place of an earlier one.
