@@ -347,8 +347,11 @@ class LiveAirflow:
         waits = {"awaiting_input", "deferred"}
         self._until(lambda: self.states(run).get(name) in waits, 120, f"let {name} ask")
         # A task that goes on before the scheduler has heard that it waits is a lost one to it.
-        states = "|".join(waits)
-        heard = re.compile(rf"Finished: .*ti_id={self.task(run, name).id}, .*state=({states})")
+        task, states = self.task(run, name), "|".join(waits)
+        heard = re.compile(
+            rf"Finished: .*task_id={re.escape(task.task_id)}, run_id={re.escape(run.run_id)}, "
+            rf".*state=({states}), .*try_number={task.tries},"
+        )
         log = self.home / "scheduler.log"
         self._until(lambda: heard.search(log.read_text()) is not None, 60, "hear that it waits")
         path = f"dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances"
