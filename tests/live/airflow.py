@@ -237,10 +237,16 @@ class LiveAirflow:
         }
         return Run(dag_id, self._post(f"dags/{dag_id}/dagRuns", body)["dag_run_id"])
 
-    def asset_event(self, name: str) -> None:
-        """Say that an asset has changed."""
-        assets = self._get("assets", name_pattern=name)["assets"]
-        self._post("assets/events", {"asset_id": assets[0]["id"]})
+    def causes(self, run: Run) -> list[Run]:
+        """Return the runs whose asset events have started a run; none before it has begun."""
+        path = f"dags/{run.dag_id}/dagRuns/{run.run_id}/upstreamAssetEvents"
+        answer = self._api.get(f"{self._url}/api/v2/{path}", timeout=60)
+        if answer.status_code == 500:
+            # Airflow fails to show an event of which one run is still queued.
+            return []
+        answer.raise_for_status()
+        events = answer.json()["asset_events"]
+        return [Run(event["source_dag_id"], event["source_run_id"]) for event in events]
 
     def backfill(
         self,
@@ -253,13 +259,17 @@ class LiveAirflow:
     ) -> None:
         """Create a backfill on the command line; both dates are included."""
         dates = ("--from-date", first.isoformat(), "--to-date", last.isoformat())
+        self.write(
+            "backfill", "create", "--dag-id", dag_id, *dates, "--dag-run-conf", conf, *arguments
+        )
+
+    def write(self, *arguments: str) -> None:
+        """Run an ``airflow`` command that writes to the database."""
         # SQLite refuses the command at once if another process writes between its reads and writes.
         writers = [name for name in COMPONENTS if name != "api-server"]
         for name in writers:
             self.kill_component(name)
-        self.command(
-            "backfill", "create", "--dag-id", dag_id, *dates, "--dag-run-conf", conf, *arguments
-        )
+        self.command(*arguments)
         for name in writers:
             self.start_component(name)
 
