@@ -51,7 +51,7 @@ def started_by(airflow: LiveAirflow, dag_id: str, cause: Run) -> Run:
     def found() -> list[Run]:
         return [run for run in airflow.runs(dag_id) if cause in airflow.causes(run)]
 
-    airflow._until(lambda: found() != [], 120, f"start {dag_id} by {cause}")
+    airflow._until(lambda: found() != [], 300, f"start {dag_id} by {cause}")
     return found()[0]
 
 
