@@ -84,16 +84,17 @@ def run_look(
     return run
 
 
-def load_dag(dag_id: str) -> Any:
-    """Read a DAG from its file, as Airflow does."""
+def load_dag(name: str) -> Any:
+    """Read the DAG of a file, as Airflow does."""
     try:
         from airflow.dag_processing.dagbag import DagBag
     except ImportError:
         from airflow.models.dagbag import DagBag
 
-    bag = DagBag(DAGS / f"{dag_id}.py")
+    bag = DagBag(DAGS / f"{name}.py")
     assert {} == bag.import_errors
-    return bag.dags[dag_id]
+    (dag,) = bag.dags.values()
+    return dag
 
 
 def summary(sandbox: Any) -> dict[str, Any]:
