@@ -23,7 +23,7 @@ class Cohort:
     """What a run would send, and what is known of the runs before it.
 
     :param messages: all that it would send.
-    :param leavers: messages that tell who left.
+    :param leavers: messages that tell who left, those among what is sent again included.
     :param users_in: users whom Segment was last told to be in the Look.
     :param last_rows: rows of the last green run; ``None`` where there was none.
     """

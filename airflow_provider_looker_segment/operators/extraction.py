@@ -162,7 +162,7 @@ class Extraction:
         """Stop a run that breaks a guard; what it would send waits for somebody's approval."""
         cohort = Cohort(
             messages=self.manifest.messages,
-            leavers=self.manifest.left,
+            leavers=self.manifest.left + self.history.counts["resent_as_left"],
             users_in=self.history.users_in,
             last_rows=self.history.record.rows,
         )

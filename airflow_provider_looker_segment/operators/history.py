@@ -160,6 +160,11 @@ class RunHistory:
                 f"{where}: nobody leaves by this run, for it does not ask for everything that its "
                 "sync is about"
             )
+        if self.counts["resent_as_left"]:
+            said.append(
+                f"{where}: {self.counts['resent_as_left']:,} of the users whose message is sent "
+                "again leave by it"
+            )
         if self.counts["unreachable"]:
             said.append(
                 f"{where}: of {self.counts['unreachable']:,} users nothing is known that a message "

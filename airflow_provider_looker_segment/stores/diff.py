@@ -242,6 +242,8 @@ class Diff:
         if text is None:
             return None
         self.counts["resent"] += 1
+        # Whoever was told left already does not leave by this run.
+        self.counts["resent_as_left"] += told == Told.LEFT != known.told
         ordinal, position = self._keep(kept), self._next_position()
         step = Step(
             *(action, known.fingerprint, names, known.window, told, ordinal, position),

@@ -224,6 +224,23 @@ def test_too_many_leavers_send_nothing(begin: Open) -> None:
     assert "n" == flow.profiles["u-1"]["note"]
 
 
+def test_an_outage_does_not_open_the_guard_of_leavers(begin: Open) -> None:
+    """Whoever must be sent again anyway leaves like everybody else."""
+    mode = {**MODES["membership"], "guards": {}}
+    green(begin(0, users(1, 2, 3, 4), **mode))
+    unreported = begin(1, users(1, 2, 3, 4, note="new"), **mode).extract().identify()
+    unreported.is_over = True
+    flow = begin(2, {}, **mode).run()
+
+    assert "guards.max_leavers" in str(flow.errors["extract"])
+    assert "they are 4." in str(flow.errors["extract"])
+    assert flow.profiles["u-4"]["in_cohort"] is True
+    after = green(begin(2, {}, **MODES["membership"]))
+    assert 4 == after.books["resent"]
+    assert any("4 of the users whose message is sent again" in w for w in after.books["warnings"])
+    assert after.profiles["u-4"]["in_cohort"] is False
+
+
 @pytest.mark.parametrize("mode", ["full", "membership"])
 def test_a_stopped_run_can_be_approved(begin: Open, mode: str) -> None:
     """Exactly what it would have sent is sent, whatever the Look says by then."""
