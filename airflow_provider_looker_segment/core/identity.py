@@ -49,6 +49,8 @@ https://docs.mixpanel.com/docs/troubleshooting/errors/server-side-events-without
 _NOBODY = re.compile(r"[0-]*|[#*•]+|x{2,}")
 """Zeroes and dashes, as Segment Unify refuses them, and masks in place of values."""
 
+_NOBODY_BEGINS = frozenset("0-#*•x")
+
 _INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
 _QUOTES = "'\""
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
@@ -90,7 +92,9 @@ def identifier(value: Any, *, blocked: AbstractSet[str] = BLOCKED_IDS) -> tuple[
         if UNSENDABLE.search(text):
             return "", "id_unsendable_text"
         core = _unquoted(text).casefold()
-    if core in blocked or _NOBODY.fullmatch(core):
+    # Nothing is left of quotes alone; what is left seldom begins like nobody.
+    begins_so = not core or core[0] in _NOBODY_BEGINS
+    if core in blocked or (begins_so and _NOBODY.fullmatch(core)):
         return "", "id_blocked"
     return text, ""
 
@@ -136,7 +140,9 @@ def email_address(value: Any) -> tuple[str, str]:
         return "", ""
     if not isinstance(value, str) or isinstance(value, NumberText):
         return "", "email_not_text"
-    text = value if _PLAIN_EMAIL.fullmatch(value) else trimmed(value)
+    if _PLAIN_EMAIL.fullmatch(value):
+        return value, ""
+    text = trimmed(value)
     if not text:
         return "", ""
     if UNSENDABLE.search(text):

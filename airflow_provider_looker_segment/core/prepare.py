@@ -148,9 +148,9 @@ class Preparation:
                 name,
                 column.name,
                 column,
-                None if column is plan.email else self._converter(name),
+                self._converter(name),
                 plain_kinds(name),
-                plan.pivoted and column.kind != "dimension",
+                column is not plan.email and not (plan.pivoted and column.kind != "dimension"),
             )
             for name, column in plan.traits
         ]
@@ -235,15 +235,16 @@ class Preparation:
         try:
             body, email = self._identity(row)
             traits: dict[str, Any] = {}
-            for name, column_name, column, convert, plain, may_be_pivoted in self._traits:
-                if convert is None:
-                    self._add_email(traits, email, column)
-                    continue
-                cell = row[column_name]
-                if may_be_pivoted and _is_pivoted(cell):
-                    self._add_pivots(traits, name, column, cell)
-                    continue
-                value = cell["value"]
+            for name, column_name, column, convert, plain, is_ordinary in self._traits:
+                if not is_ordinary:
+                    if column is self._plan.email:
+                        self._add_email(traits, email, column)
+                        continue
+                    cell = row[column_name]
+                    if _is_pivoted(cell):
+                        self._add_pivots(traits, name, column, cell)
+                        continue
+                value = row[column_name]["value"]
                 kind = type(value)
                 if kind in plain and (value.isprintable() if kind is str else is_safe(value)):
                     # Most cells are such, and the converter would only hand them through.
@@ -363,7 +364,8 @@ class Preparation:
     def _sighting(self, body: Mapping[str, Any], text: str) -> Sighting:
         key = "userId" if "userId" in body else "anonymousId"
         user = blake2b(f"{key} {body[key]}".encode(), digest_size=16)
-        return self._seen.see(user.digest(), blake2b(text.encode(), digest_size=16).digest())
+        # Only compared within this process and for one user, as a dictionary compares its keys.
+        return self._seen.see(user.digest(), hash(text))
 
     def _changed(self, row: Row) -> PermanentError:
         wanted = [column.name for column in self._plan.identifiers]
