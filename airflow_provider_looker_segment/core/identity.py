@@ -143,13 +143,9 @@ def email_address(value: Any) -> tuple[str, str]:
     if _PLAIN_EMAIL.fullmatch(value):
         return value, ""
     text = trimmed(value)
-    if not text:
-        return "", ""
     if UNSENDABLE.search(text):
         return "", "email_unsendable_text"
-    if not _EMAIL.fullmatch(text):
-        return text, "email_invalid"
-    return text, ""
+    return text, "email_invalid" if text and not _EMAIL.fullmatch(text) else ""
 
 
 def anonymous_id_of(email: str) -> str:

@@ -23,6 +23,7 @@ from airflow_provider_looker_segment.core.identity import (
 from airflow_provider_looker_segment.core.limits import MAX_MESSAGE_BYTES, MESSAGE_ID_CHARS
 from airflow_provider_looker_segment.core.look import Column
 from airflow_provider_looker_segment.core.mapping import EMAIL_TRAIT, Plan, check_trait_name
+from airflow_provider_looker_segment.core.pivots import ROW_TOTAL, is_pivoted, pivot_name
 from airflow_provider_looker_segment.core.problems import Problems, RejectedRow
 from airflow_provider_looker_segment.core.rows import Row
 from airflow_provider_looker_segment.core.traits import (
@@ -35,10 +36,6 @@ from airflow_provider_looker_segment.core.traits import (
 )
 from airflow_provider_looker_segment.core.validation import Validator
 from airflow_provider_looker_segment.exceptions import PermanentError
-
-PIVOT_SEPARATOR = "|FIELD|"
-ROW_TOTAL = "$$$_row_total_$$$"
-NULL_PIVOT = "___null"
 
 
 class Verdicts:
@@ -236,14 +233,8 @@ class Preparation:
             body, email = self._identity(row)
             traits: dict[str, Any] = {}
             for name, column_name, column, convert, plain, is_ordinary in self._traits:
-                if not is_ordinary:
-                    if column is self._plan.email:
-                        self._add_email(traits, email, column)
-                        continue
-                    cell = row[column_name]
-                    if _is_pivoted(cell):
-                        self._add_pivots(traits, name, column, cell)
-                        continue
+                if not is_ordinary and self._add_special(traits, name, column, row, email):
+                    continue
                 value = row[column_name]["value"]
                 kind = type(value)
                 if kind in plain and (value.isprintable() if kind is str else is_safe(value)):
@@ -296,6 +287,18 @@ class Preparation:
         if not plan.derives_anonymous_ids:
             raise RejectedRow("email_only", plan.identifiers[0].name)
         return anonymous_id_of(email)
+
+    def _add_special(
+        self, traits: dict[str, Any], name: str, column: Column, row: Row, email: str
+    ) -> bool:
+        """Add the traits of a column that is an e-mail address or pivoted; tell whether it is."""
+        if column is self._plan.email:
+            self._add_email(traits, email, column)
+        elif is_pivoted(cell := row[column.name]):
+            self._add_pivots(traits, name, column, cell)
+        else:
+            return False
+        return True
 
     def _add_email(self, traits: dict[str, Any], email: str, column: Column) -> None:
         nulls = self._plan.mapping.nulls
@@ -364,7 +367,7 @@ class Preparation:
     def _sighting(self, body: Mapping[str, Any], text: str) -> Sighting:
         key = "userId" if "userId" in body else "anonymousId"
         user = blake2b(f"{key} {body[key]}".encode(), digest_size=16)
-        # Only compared within this process and for one user, as a dictionary compares its keys.
+        # Compared for one user only and within this process.
         return self._seen.see(user.digest(), hash(text))
 
     def _changed(self, row: Row) -> PermanentError:
@@ -378,19 +381,3 @@ class Preparation:
             but=f"it lacks {', '.join(missing)}" if missing else "a cell of it has no value",
             do="Nothing was sent. The Look may have been edited during the run: clear the task.",
         )
-
-
-def pivot_name(key: str) -> str:
-    """Name a pivot for people.
-
-    >>> pivot_name("complete"), pivot_name("orders.status___null"), pivot_name("a|FIELD|b")
-    ('complete', 'null', 'a b')
-    """
-    if key == ROW_TOTAL:
-        return "row total"
-    parts = key.split(PIVOT_SEPARATOR)
-    return " ".join("null" if part.endswith(NULL_PIVOT) else part for part in parts)
-
-
-def _is_pivoted(cell: Any) -> bool:
-    return isinstance(cell, dict) and all(isinstance(value, dict) for value in cell.values())

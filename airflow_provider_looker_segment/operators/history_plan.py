@@ -56,12 +56,13 @@ def plan_history(
     if rules is None:
         if not manifest.dry_run:
             manifest.newest = record.newest
+            manifest.allow_older = arguments.flag("allow_older", operator.allow_older)
             check_full(
                 record,
                 end,
                 where=planned.look.where,
                 sync_id=manifest.sync_id,
-                allow_older=arguments.flag("allow_older", operator.allow_older),
+                allow_older=manifest.allow_older,
             )
     else:
         place = arguments.snapshot(operator.snapshot)

@@ -20,6 +20,7 @@ from airflow_provider_looker_segment.exceptions import PermanentError, Transient
 from airflow_provider_looker_segment.hooks.delivery import Delivery, Message, messages
 from airflow_provider_looker_segment.hooks.segment import SegmentHook
 from airflow_provider_looker_segment.operators.errors import airflow_errors
+from airflow_provider_looker_segment.operators.lateness import refuse_late
 from airflow_provider_looker_segment.operators.progress_log import ProgressLog
 from airflow_provider_looker_segment.stores.chunks import (
     MANIFEST_KEY,
@@ -72,6 +73,7 @@ def run(operator: SegmentIdentifyOperator, context: Context) -> None:
             hook = SegmentHook(operator.segment_conn_id)
             _refuse_dry_run(operator, manifest, hook)
             _refuse_stopped(operator, manifest)
+            refuse_late(manifest, task_id=operator.task_id)
             store = ChunkStore(
                 ti,
                 Seal(hook.settings),

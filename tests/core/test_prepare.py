@@ -15,12 +15,12 @@ from airflow_provider_looker_segment.core.duplicates import SeenUsers
 from airflow_provider_looker_segment.core.limits import MAX_MESSAGE_BYTES, MAX_TRAITS
 from airflow_provider_looker_segment.core.look import read_look
 from airflow_provider_looker_segment.core.mapping import Mapping, Plan, plan
+from airflow_provider_looker_segment.core.pivots import pivot_name
 from airflow_provider_looker_segment.core.prepare import (
     Preparation,
     Tally,
     complete,
     envelope,
-    pivot_name,
 )
 from airflow_provider_looker_segment.core.rows import Row, RowStream
 from airflow_provider_looker_segment.exceptions import LookerSegmentError, PermanentError

@@ -368,7 +368,7 @@ def test_what_is_being_delivered_is_not_taken_away(begin: Open, mode: str) -> No
     """Neither by a green run nor by one that a guard stops."""
     held = begin(1, users(1, note="old"), mode=mode, guards={"min_rows": 2}).run()
     late = begin(3, {}, mode=mode, approve=held.run_id).extract()
-    green(begin(2, users(2, 3), mode=mode))
+    green(begin(1, users(2, 3), mode=mode))
     begin(2, users(4), mode=mode, guards={"min_rows": 2}).run()
     late.identify().report()
 
@@ -450,8 +450,9 @@ def test_full_runs_of_two_windows_at_once_say_so(begin: Open, last: int) -> None
     """Whichever ends last warns that older traits may be what remains."""
     green(begin(-1, users(1), mode="full"))
     runs = [begin(day, users(1, note=f"{day}"), mode="full").extract() for day in (0, 1)]
-    first = runs[1 - last].identify().report()
-    second = runs[last].identify().report()
+    sent = [run.identify() for run in runs]
+    first = sent[1 - last].report()
+    second = sent[last].report()
 
     assert ({}, {}) == (first.errors, second.errors)
     assert [] == first.books["warnings"]
@@ -459,6 +460,46 @@ def test_full_runs_of_two_windows_at_once_say_so(begin: Open, last: int) -> None
     assert "Run the newest window again" in warning
     assert first.books["window"]["end"] in warning
     assert [] == green(begin(1, users(1), mode="full")).books["warnings"]
+
+
+def test_full_sends_nothing_that_has_become_older(begin: Open) -> None:
+    """A run that waited while a newer one was reported sends nothing, unless that is meant."""
+    late, meant = (
+        begin(0, users(1, note="0"), mode="full", **how).extract()
+        for how in ({}, {"allow_older": True})
+    )
+    green(begin(1, users(1, note="1"), mode="full"))
+
+    assert "was reported while this run" in str(late.identify().report().errors["identify[0]"])
+    assert 0 == late.books["accepted"]
+    assert {} == meant.identify().report().errors
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("began", [False, True])
+def test_what_a_later_run_has_closed_is_not_sent(
+    begin: Open, sandbox: Any, clock: Any, mode: str, began: bool
+) -> None:
+    """A run that ended after extract, or in an outage, is over; a Clear of identify is too late."""
+    choices = MODES[mode]
+    green(begin(0, users(1, 2, note="w0"), **choices))
+    dead = begin(1, users(1, 2, 3, note="w1"), **choices).extract()
+    if began:
+        sandbox.segment_faults.add("status", status=503, path=BATCH, times=-1)
+        dead.identify()
+        sandbox.segment_faults.clear()
+    dead.is_over = True
+    for _ in range(2):
+        last = green(begin(2, users(1, note="w2"), **choices))
+
+    dead.is_over = False
+    if began:
+        dead.clear("identify", 0)
+    dead.identify().report()
+
+    assert "a later run has closed it" in str(dead.errors["identify[0]"])
+    assert 0 == dead.books["accepted"]
+    assert last.profiles == green(begin(2, users(1, note="w2"), **choices)).profiles
 
 
 def test_what_was_sent_is_noted_though_chunks_stay(

@@ -1,0 +1,52 @@
+"""Whether what a run has extracted may still be sent: not when later runs count it as over.
+
+A manifest and the sync's record enter; nothing leaves, or an error that says what to clear.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from airflow_provider_looker_segment.core.manifest import Manifest
+from airflow_provider_looker_segment.exceptions import PermanentError
+from airflow_provider_looker_segment.stores.snapshot_folder import SnapshotFolder, storage
+from airflow_provider_looker_segment.stores.syncs import SyncStore
+
+_ONCE_MORE = "Nothing more was sent. Clear the extract task with its downstream tasks"
+
+
+def refuse_late(manifest: Manifest, *, task_id: str) -> None:
+    """Refuse to deliver for a run that later runs of its sync have taken for over.
+
+    A DAG run that ended without its report, by its timeout or by hand, is closed by the next
+    extract of the sync. Whoever clears its identify tasks then would send what no later run
+    expects, and no later run would mend it.
+
+    :param task_id: of the identify task, for the messages.
+    :raises PermanentError: when the run is closed, or would go back in time in ``full``.
+    """
+    if manifest.dry_run:
+        return
+    if manifest.history:
+        folder = SnapshotFolder(storage(manifest.history["snapshot"]), manifest.sync_id)
+        kinds = folder.runs().get(manifest.history["run"], set())
+        if "open" not in kinds or "fates" in kinds:
+            raise PermanentError(
+                f"Task {task_id!r}, sync {manifest.sync_id!r}:",
+                should="deliver what its run has extracted while that run goes on",
+                but="a later run has closed it, because its DAG run had ended without a report",
+                do=f"{_ONCE_MORE}, so that the Look is compared with what Segment has now.",
+            )
+    # Whoever approved what a guard had stopped was told then.
+    elif manifest.newest is not None and not manifest.allow_older and not manifest.stopped:
+        end, newest = str(manifest.window["end"]), SyncStore(manifest.sync_id).read().newest
+        is_newer = newest and datetime.fromisoformat(newest) > datetime.fromisoformat(end)
+        if is_newer and newest != manifest.newest:
+            raise PermanentError(
+                f"Task {task_id!r}, sync {manifest.sync_id!r}:",
+                should="send no window older than one that was reported",
+                but=f"{newest} was reported while this run of {end} waited, and would be "
+                "overwritten",
+                do=f"{_ONCE_MORE} and allow_older=True if that is meant; or use "
+                'mode="changed", and max_active_runs=1.',
+            )
