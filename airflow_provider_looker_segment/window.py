@@ -29,8 +29,8 @@ class Window:
     source: str
 
     def __str__(self) -> str:
-        start = f"{self.start.isoformat()} to " if self.start else ""
-        return f"{start}{self.end.isoformat()} (from {self.source})"
+        start = f"{_short(self.start)} to " if self.start else ""
+        return f"{start}{_short(self.end)} UTC (from {self.source})"
 
 
 def resolve(context: Mapping[str, Any]) -> Window:
@@ -72,6 +72,12 @@ def _moment(said: Any, *, name: str) -> datetime | None:
             but="it is not",
             do="Write it like 2019-06-01 or 2019-06-01T06:00:00+02:00.",
         ) from error
+
+
+def _short(moment: datetime) -> str:
+    """Write a moment in UTC without zero seconds: the log page cuts long lines off."""
+    text = moment.replace(tzinfo=None).isoformat(" ")
+    return text.removesuffix(":00")
 
 
 def _utc(moment: datetime) -> datetime:

@@ -62,3 +62,18 @@ def test_params_that_are_no_window_are_refused(params: dict[str, str], complaint
     """A typing error never becomes another window."""
     with pytest.raises(PermanentError, match=complaint):
         resolve({"dag_run": RUN, "params": params})
+
+
+@pytest.mark.parametrize(
+    ("window", "text"),
+    [
+        (Window(D1, D2, "params"), "2026-01-01 00:00 to 2026-01-02 00:00 UTC (from params)"),
+        (
+            Window(None, D2 + timedelta(seconds=7), "logical date"),
+            "2026-01-02 00:00:07 UTC (from logical date)",
+        ),
+    ],
+)
+def test_a_window_is_written_short(window: Window, text: str) -> None:
+    """Airflow's log page shows the line whole; seconds that are not zero stay."""
+    assert text == str(window)
