@@ -1,16 +1,25 @@
-"""Beside the providers of Google, Segment and OpenLineage, in an environment of its own."""
+"""Beside the providers of Google, Segment and OpenLineage, in an environment of its own.
+
+A run there shows what really reaches OpenLineage and a statsd server.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from airflow_provider_looker_segment import metrics
+from tests.operators.conftest import summary
 
 CHECKOUT = Path(__file__).parents[1]
 UV = CHECKOUT / ".venv" / "bootstrap" / "bin" / "uv"
@@ -64,22 +73,42 @@ print(json.dumps({
 
 
 @pytest.fixture(scope="module")
-def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What an environment with all of them answers."""
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of an environment with all of them, and a client for statsd."""
     if not UV.exists():
         pytest.skip("uv makes the environment, and there is none")
-    folder = tmp_path_factory.mktemp("side_by_side")
-    python = folder / "environment" / "bin" / "python"
+    python = tmp_path_factory.mktemp("side_by_side") / "environment" / "bin" / "python"
     for command in (
         ["venv", "--quiet", "--python", sys.executable, str(python.parents[1])],
         # Google's provider has dozens of requirements of its own, so only Airflow is pinned.
-        ["pip", "install", "--quiet", "--python", str(python)]
+        ["pip", "install", "--quiet", "--python", str(python), "statsd"]
         + [f"apache-airflow=={version('apache-airflow-core')}", str(CHECKOUT)]
         + [f"apache-airflow-providers-{name}" for name in OTHERS],
         ["pip", "check", "--quiet", "--python", str(python)],
     ):
         done = subprocess.run([UV, *command], capture_output=True, text=True, check=False)
         assert 0 == done.returncode, done.stderr[-3_000:]
+    return python
+
+
+def run(python: Path, arguments: list[str], home: Path, settings: dict[str, str]) -> str:
+    """Run a command of the environment; return what it printed."""
+    inherited = {name: value for name, value in os.environ.items() if "AIRFLOW" not in name}
+    done = subprocess.run(
+        [python, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=home,
+        env={**inherited, "AIRFLOW_HOME": str(home), **settings},
+    )
+    assert 0 == done.returncode, done.stdout[-3_000:] + done.stderr[-3_000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def said(python: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the environment answers."""
     connections = {
         "from_google": {
             "conn_type": "gcp_looker",
@@ -96,23 +125,11 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
             "extra": {"workspace": "acme", "source": "looker"},
         },
     }
-    done = subprocess.run(
-        [python, "-c", _ASK],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=folder,
-        env={
-            **{name: value for name, value in os.environ.items() if "AIRFLOW" not in name},
-            "AIRFLOW_HOME": str(folder),
-            **{
-                f"AIRFLOW_CONN_{name.upper()}": json.dumps(value)
-                for name, value in connections.items()
-            },
-        },
-    )
-    assert 0 == done.returncode, done.stderr[-3_000:]
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    settings = {
+        f"AIRFLOW_CONN_{name.upper()}": json.dumps(value) for name, value in connections.items()
+    }
+    answer = run(python, ["-c", _ASK], tmp_path_factory.mktemp("asked"), settings)
+    found: dict[str, Any] = json.loads(answer.splitlines()[-1])
     return found
 
 
@@ -145,3 +162,63 @@ def test_openlineage_learns_the_way_of_each_column(said: dict[str, Any]) -> None
         {"userId": ["users.id"], "traits.Age": ["users.age"]},
         7,
     ] == said["output"]
+
+
+@contextmanager
+def statsd() -> Iterator[tuple[int, list[str]]]:
+    """A statsd server's port, and what came there once the block is left."""
+    came: list[str] = []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        # Nobody reads while the run goes on: what it sends has to fit into the buffer.
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * 1024 * 1024)
+        server.bind(("127.0.0.1", 0))
+        yield server.getsockname()[1], came
+        server.setblocking(False)
+        while True:
+            try:
+                came.append(server.recv(65_535).decode())
+            except BlockingIOError:
+                return
+
+
+def test_a_run_reaches_openlineage_and_statsd(python: Path, sandbox: Any, tmp_path: Path) -> None:
+    """A run tells OpenLineage the way of each column, and statsd the documented counts."""
+    events_file = tmp_path / "events.json"
+    transport = {"type": "file", "log_file_path": str(events_file), "append": True}
+    with statsd() as (port, came):
+        settings = {
+            "AIRFLOW__CORE__DAGS_FOLDER": str(CHECKOUT / "dags"),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__METRICS__STATSD_ON": "True",
+            "AIRFLOW__METRICS__STATSD_HOST": "127.0.0.1",
+            "AIRFLOW__METRICS__STATSD_PORT": str(port),
+            "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(transport),
+            **sandbox.connections(),
+        }
+        run(python, ["-m", "airflow", "db", "migrate"], tmp_path, settings)
+        dag_test = ["-m", "airflow", "dags", "test", "daily_cohort", "2026-01-15"]
+        run(python, dag_test, tmp_path, settings)
+
+    rows = summary(sandbox)["users"]
+    ours = dict(one.split(":") for one in came if one.startswith(f"airflow.{metrics.PREFIX}."))
+    delivery = ours.pop(f"airflow.{metrics.PREFIX}.{metrics.SECONDS}")
+    assert delivery.endswith("|ms")
+    assert {
+        f"airflow.{metrics.PREFIX}.{name}": f"{rows}|c" for name in ("rows", "messages", "accepted")
+    } == ours
+
+    events = [json.loads(line) for line in events_file.read_text().splitlines()]
+    reported = [event for event in events if event["job"]["name"].endswith(".report")]
+    (read,), (output,) = reported[-1]["inputs"], reported[-1]["outputs"]
+    assert "COMPLETE" == reported[-1]["eventType"]
+    assert "looks/42" == read["name"]
+    columns = [field["name"] for field in read["facets"]["schema"]["fields"]]
+    assert ["users.id", "users.name", "users.email", "sessions.count"] == columns
+    assert rows == output["outputFacets"]["outputStatistics"]["rowCount"]
+    ways = output["facets"]["columnLineage"]["fields"]
+    assert {
+        "userId": ["users.id"],
+        "traits.name": ["users.name"],
+        "traits.email": ["users.email"],
+        "traits.sessions count": ["sessions.count"],
+    } == {trait: [field["field"] for field in way["inputFields"]] for trait, way in ways.items()}
