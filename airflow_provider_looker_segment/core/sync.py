@@ -65,6 +65,8 @@ class SyncRecord:
     :param newest: the newest window that was reported, ISO 8601 in UTC.
     :param rows: rows of the last green run.
     :param contract: what the Look was at the first green run, or when it was accepted.
+    :param filters: of the first run that read the snapshot, as the contract pins them; they count
+        until there is one.
     :param stopped: the run that waits for approval.
     :param rejects: the folder of rejected rows.
     :param segment_conn_id: the connection whose write key seals chunks and rejected rows.
@@ -77,6 +79,7 @@ class SyncRecord:
     newest: str = ""
     rows: int | None = None
     contract: Mapping[str, Any] | None = None
+    filters: Mapping[str, Any] | None = None
     stopped: StoppedRun | None = None
     rejects: str = ""
     segment_conn_id: str = ""

@@ -45,6 +45,7 @@ class RunHistory:
     :param store: the snapshot; ``None`` in ``full``.
     :param window: its end, in microseconds since 1970.
     :param complete: whether it asks for everything that the sync is about.
+    :param filters: what the sync is about, if this is the first run that says so.
     :param is_dry_run: whether nothing may be written.
     :param ti: the task instance that extracts.
     """
@@ -55,6 +56,7 @@ class RunHistory:
     store: SnapshotStore | None
     window: int
     complete: bool
+    filters: Mapping[str, Any] | None
     is_dry_run: bool
     ti: Any
     counts: Counter[str] = field(default_factory=Counter, init=False)
@@ -216,6 +218,9 @@ class RunHistory:
         for run, about in store.open_runs().items():
             if run != self.run and about:
                 self._sweep(store, run, about)
+        if self.filters is not None:
+            # Whoever this run tells of may leave by no other one than asks for the same.
+            self.sync.write(replace(self.sync.read(), filters=self.filters))
         return store.begin(self.run, about_of(self.ti))
 
     def _sweep(self, store: SnapshotStore, run: str, about: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ says what to do instead.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast, get_args
 
@@ -89,6 +90,7 @@ def plan_history(
         store=store,
         window=microseconds(end),
         complete=query.row_limit == -1 and _asks_for_all(asked, manifest.contract),
+        filters=_filters_of(manifest.contract) if _is_first(record) else None,
         is_dry_run=manifest.dry_run,
         ti=ti,
     )
@@ -116,13 +118,39 @@ def _contract(
 ) -> dict[str, Any]:
     """Compare the Look with what the sync relies on; return what it relies on from now on."""
     now = {**contract.contract(planned), **_pinned_filters(asked)}
-    if record.contract is None or arguments.flag("accept_changes", operator.accept_changes):
-        return now
-    manifest.warnings += contract.check(record.contract, now, where=planned.look.where)
     # A filter that somebody chose for one run is no part of what the sync is about.
-    # A record of an earlier version has no digest: its names alone are compared.
-    pinned = {name: record.contract.get(name) for name in ("run_filters", "run_filters_digest")}
-    return {**now, **pinned}
+    pinned = {**now, **_first_filters(record, asked)}
+    if arguments.flag("accept_changes", operator.accept_changes):
+        if manifest.mode == "mirror" and not _asks_for_all(asked, pinned):
+            manifest.warnings.append(
+                f"{planned.look.where}: accept_changes=True makes the `filters` of this run those "
+                "of its sync: whoever they leave out leaves. If they were meant for one run, run "
+                "it again without them, with accept_changes=True"
+            )
+        return now
+    if record.contract is not None:
+        manifest.warnings += contract.check(record.contract, now, where=planned.look.where)
+    return pinned
+
+
+def _first_filters(record: SyncRecord, asked: dict[str, str]) -> dict[str, Any]:
+    """Return the filters that a sync is about."""
+    if record.contract is not None:
+        # A record of an earlier version has no digest: its names alone are compared.
+        return _filters_of(record.contract)
+    if record.filters is not None:
+        return _filters_of(record.filters)
+    # Where an earlier version has sent something and noted no filters, nothing is certain.
+    return _pinned_filters(asked if _is_first(record) else {})
+
+
+def _is_first(record: SyncRecord) -> bool:
+    """Whether nobody has noted what the sync is about, and nobody is known."""
+    return record.contract is None and record.filters is None and not record.generation
+
+
+def _filters_of(pinned: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: pinned.get(name) for name in ("run_filters", "run_filters_digest")}
 
 
 def _pinned_filters(asked: dict[str, str]) -> dict[str, Any]:

@@ -211,6 +211,46 @@ def test_nobody_leaves_by_another_part_of_the_look(begin: Open) -> None:
     assert 1 == green(begin(2, users(1), **ty)).books["left"]
 
 
+@pytest.mark.parametrize("first", ["red", "unreported", "of an earlier version"])
+def test_other_filters_make_nobody_leave_before_a_green_run(
+    begin: Open, sandbox: Any, first: str
+) -> None:
+    """What a sync is about is known from its first run on, however that one ends."""
+    mode = MODES["membership"]
+    flow = begin(0, users(1, 2, 3, 4), **mode)
+    if first == "unreported":
+        flow.extract().identify()
+        flow.is_over = True
+    else:
+        sandbox.segment_faults.add("poison", pattern='"u-3"', path=BATCH, times=-1)
+        assert flow.run().errors
+        sandbox.segment_faults.clear()
+    if first == "of an earlier version":
+        sync = SyncStore(flow.books["sync_id"])
+        sync.write(replace(sync.read(), filters=None))
+
+    other = green(begin(1, users(1), **mode, filters={"people.name": "Ty"}))
+
+    assert 0 == other.books["left"]
+    assert any("nobody leaves" in warning for warning in other.books["warnings"])
+    assert other.profiles["u-2"]["in_cohort"] is True
+    after = green(begin(2, users(1, 3, 4), **mode))
+    assert 1 == after.books["left"]
+    assert after.profiles["u-2"]["in_cohort"] is False
+
+
+def test_accepted_filters_are_said_to_make_users_leave(begin: Open) -> None:
+    """Who accepts a Look's changes in a run with filters of its own should know what it does."""
+    mode = MODES["membership"]
+    green(begin(0, users(1, 2), **mode))
+    kept = green(begin(1, users(1, 2), **mode, accept_changes=True))
+    assert not any("accept_changes" in warning for warning in kept.books["warnings"])
+
+    flow = green(begin(2, users(1), **mode, filters={"people.name": "Ty"}, accept_changes=True))
+
+    assert any("whoever they leave out leaves" in said for said in flow.books["warnings"])
+
+
 def test_too_many_leavers_send_nothing(begin: Open) -> None:
     """Half a cohort does not leave in a day, unless somebody says so."""
     mode = {**MODES["membership"], "guards": {}}
