@@ -162,7 +162,7 @@ class Sync:
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
         self.segment = Segment()
-        self.path = f"memory://bucket/{next(numbers)}"
+        self.path: dict[str, Any] = {"path": f"memory://bucket/{next(numbers)}", "local": True}
         self.known: dict[str, Run] = {}
         self.counted: dict[str, set[str]] = {}
         self.generation = 0

@@ -211,13 +211,13 @@ class RejectWriter:
         except Exception as error:  # noqa: BLE001 - see above
             kind = type(error).__name__
         if kind:
-            # Not within the handler: what a storage says may hold more than its address.
+            # What a storage says may hold more than its address.
             raise TransientError(
                 f"Rejects {self.path}",
                 should="be kept",
                 but=f"the storage does not take them ({kind})",
                 do="Check that the worker may write there, or leave the argument `rejects` out.",
-            )
+            ) from None
 
     def _seal_block(self) -> None:
         if self._waiting:

@@ -17,13 +17,19 @@ from typing import Any
 
 from airflow.sdk import ObjectStoragePath
 
+from airflow_provider_looker_segment.connections import refuse_secret
 from airflow_provider_looker_segment.core.identity import fingerprint
-from airflow_provider_looker_segment.exceptions import PermanentError
+from airflow_provider_looker_segment.exceptions import (
+    LookerSegmentError,
+    PermanentError,
+    TransientError,
+)
 
 _POINTER = "current.json"
 _GENERATIONS = "generations"
 _RUNS = "runs"
 _DISK = frozenset({"", "file", "local"})
+_ONE_MACHINE = _DISK | {"memory"}
 _SLUG_CHARS = 60
 _COPY_BYTES = 1 << 20
 _PARTIAL = "partial-"
@@ -34,7 +40,8 @@ def storage(said: str | Mapping[str, Any]) -> ObjectStoragePath:
 
     :param said: an address such as ``s3://conn_id@bucket/folder``; a path that only exists on
         this worker, or is mounted on all of them, as ``{"path": …, "local": True}``.
-    :raises PermanentError: when it is such a path and nobody said so.
+    :raises PermanentError: when it is such a path and nobody said so, when it holds a secret, or
+        when Airflow cannot use that storage.
     """
     settings = {"path": said} if isinstance(said, str) else dict(said)
     unknown = sorted(settings.keys() - {"path", "local"})
@@ -45,14 +52,38 @@ def storage(said: str | Mapping[str, Any]) -> ObjectStoragePath:
             but=f"it has {', '.join(unknown)}" if unknown else "it has no path",
             do='Write "s3://conn_id@bucket/folder" or {"path": "file:///mnt/x", "local": True}.',
         )
-    path = ObjectStoragePath(settings["path"])
-    if path.protocol in _DISK and settings.get("local") is not True:
+    address = str(settings["path"])
+    refuse_secret("Argument `snapshot`:", address)
+    path = _usable(address)
+    if path.protocol in _ONE_MACHINE and settings.get("local") is not True:
         raise PermanentError(
-            f"Argument `snapshot`, {settings['path']!r}:",
+            f"Argument `snapshot`, {address!r}:",
             should="be storage that every worker reaches",
-            but="it is a path of one machine",
+            but="it is in the memory of one process"
+            if path.protocol == "memory"
+            else "it is a path of one machine",
             do="Use object storage. If the path is mounted on every worker, or there is only one, "
-            f'write {{"path": {settings["path"]!r}, "local": True}}.',
+            f'write {{"path": {address!r}, "local": True}}.',
+        )
+    return path
+
+
+def _usable(address: str) -> ObjectStoragePath:
+    """Find the storage of an address."""
+    kind = ""
+    try:
+        path = ObjectStoragePath(address)
+        _ = path.fs
+    except (ValueError, ImportError, LookupError, FileNotFoundError) as error:
+        kind = type(error).__name__
+    if kind:
+        # Not within the handler: what a storage says may hold more than its address.
+        raise PermanentError(
+            f"Argument `snapshot`, {address!r}:",
+            should="be an address that Airflow's object storage understands",
+            but=f"it is not ({kind})",
+            do="Write it like s3://conn_id@bucket/folder, see that the connection exists, and "
+            "install the provider package of that storage.",
         )
     return path
 
@@ -149,42 +180,66 @@ class SnapshotFolder:
 
     def _names(self, folder: str) -> list[str]:
         # Some stores answer from a listing they made before.
-        self._files.invalidate_cache()
-        try:
-            found = self._files.ls(f"{self._root}/{folder}", detail=False)
-        except FileNotFoundError:
-            return []
+        with self._storage():
+            self._files.invalidate_cache()
+            try:
+                found = self._files.ls(f"{self._root}/{folder}", detail=False)
+            except FileNotFoundError:
+                return []
         names = (str(path).rpartition("/")[2] for path in found)
         return sorted(name for name in names if name and not name.startswith(_PARTIAL))
 
     def _upload(self, name: str, file: Path) -> None:
-        with file.open("rb") as source, self._writing(name) as target:
+        with self._storage(), file.open("rb") as source, self._writing(name) as target:
             shutil.copyfileobj(source, target, _COPY_BYTES)
 
     def _download(self, name: str, target: Path) -> bool:
-        try:
-            source = self._files.open(f"{self._root}/{name}", "rb")
-        except FileNotFoundError:
-            return False
-        with source, target.open("wb") as file:
-            shutil.copyfileobj(source, file, _COPY_BYTES)
+        with self._storage():
+            try:
+                source = self._files.open(f"{self._root}/{name}", "rb")
+            except FileNotFoundError:
+                return False
+            with source, target.open("wb") as file:
+                shutil.copyfileobj(source, file, _COPY_BYTES)
         return True
 
     def _remove(self, name: str) -> None:
-        with contextlib.suppress(FileNotFoundError):
+        with self._storage(), contextlib.suppress(FileNotFoundError):
             self._files.rm_file(f"{self._root}/{name}")
 
     def _read(self, name: str) -> bytes | None:
-        try:
-            with self._files.open(f"{self._root}/{name}", "rb") as file:
-                data: bytes = file.read()
-        except FileNotFoundError:
-            return None
+        with self._storage():
+            try:
+                with self._files.open(f"{self._root}/{name}", "rb") as file:
+                    data: bytes = file.read()
+            except FileNotFoundError:
+                return None
         return data
 
     def _write(self, name: str, data: bytes) -> None:
-        with self._writing(name) as target:
+        with self._storage(), self._writing(name) as target:
             target.write(data)
+
+    @contextlib.contextmanager
+    def _storage(self) -> Iterator[None]:
+        """Turn what storages raise into this package's errors; each has kinds of its own."""
+        kind = ""
+        is_missing = False
+        try:
+            yield
+        except LookerSegmentError:
+            raise
+        except Exception as error:  # noqa: BLE001 - see above
+            kind, is_missing = type(error).__name__, isinstance(error, FileNotFoundError)
+        if kind:
+            # What a storage says may hold more than its address.
+            raise (PermanentError if is_missing else TransientError)(
+                self.where,
+                should="be read and written",
+                but=f"the storage does not do it ({kind})",
+                do="Check that the bucket or folder exists, and that the worker may list, read, "
+                "write and delete there.",
+            ) from None
 
     @contextlib.contextmanager
     def _writing(self, name: str) -> Iterator[Any]:

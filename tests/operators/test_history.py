@@ -57,7 +57,8 @@ def test_windows_come_out_right_on_an_object_store(run_look: RunLook, mode: str)
     store = ObjectStore()
     # Airflow keeps the first that is attached under a name.
     attach("memory", f"objects-{mode}", fs=store)
-    choices = {"mode": mode, "snapshot": f"memory://objects-{mode}@bucket/syncs"}
+    place = {"path": f"memory://objects-{mode}@bucket/syncs", "local": True}
+    choices = {"mode": mode, "snapshot": place}
     days = [MOMENT + timedelta(days=day) for day in (-1, 0, -2, 0)]
 
     # Read at once: a later test run of the same date takes the place of an earlier one.

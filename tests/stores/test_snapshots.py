@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.sdk.io import attach
 
 from airflow_provider_looker_segment.core.history import Fates, ShardFates
 from airflow_provider_looker_segment.core.snapshot import Rules
-from airflow_provider_looker_segment.exceptions import PermanentError
+from airflow_provider_looker_segment.exceptions import PermanentError, TransientError
 from airflow_provider_looker_segment.stores.generations import Identity
 from airflow_provider_looker_segment.stores.snapshot_folder import SnapshotFolder, storage
 from airflow_provider_looker_segment.stores.snapshots import SnapshotStore, run_name
 from tests.histories import CHANGED, MEMBERSHIP, SECRET, Storage, Sync, killed_after
+from tests.object_store import ObjectStore
 
 MARK = "planted-7f3a"
 """Part of every id and value in these tests, so that it can be searched for."""
@@ -277,18 +279,47 @@ def test_a_read_of_a_snapshot_writes_nothing() -> None:
         ({"path": "s3://x", "locl": True}, "locl"),
         ({"local": True}, "no path"),
         ("", "no path"),
+        ("memory://bucket/x", "memory of one process"),
+        ("s3://key:hidden@bucket/x", "Airflow connection"),
+        ("https://bucket/x?sig=hidden", "Airflow connection"),
+        ("nosuch://bucket/x", "understands, but it is not \\("),
     ],
 )
 def test_storage_is_named_in_full(said: Any, complaint: str) -> None:
     """A path of one machine is only taken where somebody says that it is meant."""
-    with pytest.raises(PermanentError, match=complaint):
+    with pytest.raises(PermanentError, match=complaint) as caught:
         storage(said)
+
+    assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"), [(PermissionError, TransientError), (FileNotFoundError, PermanentError)]
+)
+def test_what_a_storage_says_is_not_repeated(
+    error: type[Exception], expected: type[Exception]
+) -> None:
+    """It may hold a signed address; its kind says enough."""
+
+    class Refusing(ObjectStore):
+        def _open(self, path: str, mode: str = "rb", **_: Any) -> Any:
+            raise error("403 for https://bucket/?X-Amz-Credential=hidden")
+
+    attach("memory", f"refusing-{error.__name__}", fs=Refusing())
+    address = f"memory://refusing-{error.__name__}@bucket/x"
+    folder = SnapshotFolder(storage({"path": address, "local": True}), "sync")
+
+    with pytest.raises(expected, match=error.__name__) as caught:
+        folder.point({})
+
+    assert "hidden" not in str(caught.value)
+    assert caught.value.__suppress_context__
 
 
 def test_a_snapshot_on_disk_is_whole_or_not_there(tmp_path: Path) -> None:
     """A mounted folder does as well as object storage."""
     sync = Sync(CHANGED)
-    sync.path = {"path": f"file://{tmp_path}", "local": True}  # type: ignore[assignment]
+    sync.path = {"path": f"file://{tmp_path}", "local": True}
     sync.run(1, {"u": {"a": 1}})
     sync.run(2, {"u": {"a": 2}})
 
