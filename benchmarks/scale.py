@@ -15,7 +15,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -24,7 +24,7 @@ from typing import Any
 
 import psutil
 
-from airflow_provider_looker_segment.core.limits import MAX_STORED_CHUNK_BYTES
+from airflow_provider_looker_segment.core.limits import MAX_BATCH_MESSAGES, MAX_STORED_CHUNK_BYTES
 from benchmarks import look, services
 from benchmarks.identify import most_in_a_second
 from benchmarks.measure import Server, serving
@@ -85,6 +85,19 @@ class Arrived:
     report: dict[str, Any]
 
 
+def fingerprint(traits: dict[str, Any]) -> bytes:
+    """Return what stands for the traits of a user."""
+    return blake2b(json.dumps(traits, sort_keys=True).encode(), digest_size=16).digest()
+
+
+def outcome_of(users: Iterable[tuple[str, bytes]]) -> str:
+    """Return a digest of every user with the fingerprint of their traits."""
+    whole = blake2b(digest_size=16)
+    for user, traits in sorted(users):
+        whole.update(user.encode() + traits)
+    return whole.hexdigest()
+
+
 def arrived(server: Server, kept: Path, seconds: float, report: dict[str, Any]) -> Arrived:
     """Read what the counting Segment has kept."""
     users: dict[str, tuple[bytes, str]] = {}
@@ -93,18 +106,14 @@ def arrived(server: Server, kept: Path, seconds: float, report: dict[str, Any]) 
         for body in bodies:
             for message in json.loads(body)["batch"]:
                 messages += 1
-                traits = json.dumps(message["traits"], sort_keys=True).encode()
-                said = blake2b(traits, digest_size=16).digest(), message["messageId"]
+                said = fingerprint(message["traits"]), message["messageId"]
                 known = users.setdefault(message["userId"], said)
                 assert known == said, "one user was sent two messages that differ"
-    whole = blake2b(digest_size=16)
-    for user, (traits, _) in sorted(users.items()):
-        whole.update(user.encode() + traits)
     arrivals = sorted(map(tuple, server.arrived()["arrivals"]))
     return Arrived(
         messages=len(users),
         repeats=messages - len(users),
-        outcome=whole.hexdigest(),
+        outcome=outcome_of((user, traits) for user, (traits, _) in users.items()),
         most_in_a_second=most_in_a_second(arrivals),
         seconds=seconds,
         report=report,
@@ -126,19 +135,22 @@ def run(airflow: DistributedAirflow, server: Server, kept: Path, *, kill_at: int
         while count(server) < kill_at:
             assert airflow.state(started) not in ("success", "failed"), "the run ended too early"
             time.sleep(0.25)
+        assert any(stored(kept.parent)), "no chunk is in the object storage"
         print(f"killed {airflow.kill_busy_worker()}", flush=True)
     state = airflow.wait(started, timeout_s=3_600)
     if state != "success":
         logs = [airflow.log(started, task.name)[-3_000:] for task in airflow.tasks(started)]
         raise AssertionError("\n".join([f"the run ended as {state}", *logs]))
     report = airflow.xcom(started, "report", "report")
-    _see_workers(airflow, started)
+    tries = _see_workers(airflow, started)
+    assert kill_at is None or max(tries.values()) > 1, "the worker had nothing left to do"
     return arrived(server, kept, time.monotonic() - began, report)
 
 
-def _see_workers(airflow: DistributedAirflow, started: Run) -> None:
+def _see_workers(airflow: DistributedAirflow, started: Run) -> dict[str, int]:
     tries = {task.name: task.tries for task in airflow.tasks(started)}
     print(" ".join(f"{name}: {count}" for name, count in sorted(tries.items())), flush=True)
+    return tries
 
 
 def settings(
@@ -202,7 +214,13 @@ def main() -> None:
         left = list(stored(folder))
     assert undisturbed.messages == chosen.rows, "messages are missing"
     assert undisturbed.repeats == 0
-    assert killed.outcome == undisturbed.outcome, "the outcome differs"
+    expected = outcome_of(
+        (message["userId"], fingerprint(message["traits"]))
+        for message in look.messages(chosen.rows)
+    )
+    assert undisturbed.outcome == expected, "what has arrived is not what the Look holds"
+    assert killed.outcome == expected, "what has arrived after the kill is not what the Look holds"
+    assert killed.repeats <= SLOTS * MAX_BATCH_MESSAGES, "more was repeated than was under way"
     for one in (undisturbed, killed):
         assert one.most_in_a_second <= chosen.per_second, "too many messages in a second"
         books = {key: one.report[key] for key in ("messages", "accepted", "unknown", "not_sent")}
@@ -212,8 +230,8 @@ def main() -> None:
             "unknown": 0,
             "not_sent": 0,
         }, books
-    assert not [path for path in left if "chunk" in str(path)], left
-    print("The outcome is the same, the books balance, and no chunk is left.")
+    assert left == [], left
+    print("The outcome is the Look's both times, the books balance, and no chunk is left.")
 
 
 def tell(name: str, one: Arrived) -> None:
