@@ -79,6 +79,17 @@ def _differences(pinned: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[
             yield f"the filter `{field}` was {_said(old)} and is {_said(new)}"
     if pinned["limit"] != now["limit"]:
         yield f"the row limit was {pinned['limit'] or 'none'} and is {now['limit'] or 'none'}"
+    yield from _leaving_differs(pinned, now)
+
+
+def _leaving_differs(pinned: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    # Only `mirror` says it, and records of earlier versions never do.
+    old, new = pinned.get("leaving"), now.get("leaving")
+    if old and new and old != new:
+        yield (
+            f"who left was told by {old} and would be told by {new}, and those whom nothing is "
+            "sent about keep the old one"
+        )
 
 
 def _shown(column: str | None) -> str:

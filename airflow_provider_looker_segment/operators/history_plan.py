@@ -51,7 +51,7 @@ def plan_history(
     manifest.segment_conn_id = segment.conn_id
     manifest.mode = rules.mode if rules is not None else "full"
     asked = arguments.expressions("filters", operator.filters)
-    manifest.contract = _contract(operator, record, planned, asked, manifest)
+    manifest.contract = _contract(operator, record, planned, asked, manifest=manifest, rules=rules)
     end = datetime.fromisoformat(str(manifest.window["end"]))
     store = None
     if rules is None:
@@ -114,10 +114,16 @@ def _contract(
     record: SyncRecord,
     planned: Plan,
     asked: dict[str, str],
+    *,
     manifest: Manifest,
+    rules: Rules | None,
 ) -> dict[str, Any]:
     """Compare the Look with what the sync relies on; return what it relies on from now on."""
-    now = {**contract.contract(planned), **_pinned_filters(asked)}
+    leaving = (record.contract or {}).get("leaving")
+    if rules is not None and rules.mirrors:
+        by_trait = rules.on_leave == "membership"
+        leaving = f"membership_trait {rules.trait}" if by_trait else "on_leave clear"
+    now = {**contract.contract(planned), **_pinned_filters(asked), "leaving": leaving}
     # A filter that somebody chose for one run is no part of what the sync is about.
     pinned = {**now, **_first_filters(record, asked)}
     if arguments.flag("accept_changes", operator.accept_changes):

@@ -251,6 +251,21 @@ def test_accepted_filters_are_said_to_make_users_leave(begin: Open) -> None:
     assert any("whoever they leave out leaves" in said for said in flow.books["warnings"])
 
 
+def test_how_leaving_is_told_does_not_change_unseen(begin: Open) -> None:
+    """The old trait would stay true for everybody who left."""
+    green(begin(0, users(1, 2), **MODES["membership"]))
+    other = {"mode": "mirror", "membership_trait": "in_it"}
+    for changed in (other, MODES["clear"]):
+        refused = str(begin(1, users(1), **changed).run().errors["extract"])
+        assert "membership_trait in_cohort" in refused
+        assert "accept_changes" in refused
+
+    green(begin(1, users(1, 2), **MODES["changed"]))
+    assert "extract" in begin(2, users(1, 2), **other).run().errors
+    green(begin(2, users(1, 2), **other, accept_changes=True))
+    green(begin(3, users(1, 2), **other))
+
+
 def test_too_many_leavers_send_nothing(begin: Open) -> None:
     """Half a cohort does not leave in a day, unless somebody says so."""
     mode = {**MODES["membership"], "guards": {}}
