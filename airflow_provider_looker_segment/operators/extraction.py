@@ -186,8 +186,11 @@ class Extraction:
             raise
 
     def _reject(self, number: int, rejected: RejectedRow, row: Row) -> None:
+        body = self._preparation.who(row)
+        if body and self.history.is_forgotten(body):
+            return
         # Whoever has a row is in the Look, whatever is wrong with it.
-        if self.history.compares and (body := self._preparation.who(row)):
+        if body and self.history.compares:
             self.history.observe(body)
         if self.rejects:
             found = rejects.Reject(number, rejected.code, rejected.column, rejects.cells(row))

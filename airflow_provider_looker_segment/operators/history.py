@@ -103,7 +103,7 @@ class RunHistory:
         if self.rules is None or self.store is None or self._base is None:
             sent = 0
             for line, body in mapped:
-                if self._seal and self._seal.key(*identity(body)) in self._forgotten:
+                if self.is_forgotten(body):
                     self.counts["forgotten"] += 1
                     continue
                 sent += 1
@@ -140,6 +140,13 @@ class RunHistory:
         """
         if self._diff is not None:
             self._diff.observe(*identity(body))
+
+    def is_forgotten(self, body: Mapping[str, Any]) -> bool:
+        """Whether nothing may be sent about a user, nor kept of them.
+
+        :param body: with their ids.
+        """
+        return self._seal is not None and self._seal.key(*identity(body)) in self._forgotten
 
     @property
     def compares(self) -> bool:

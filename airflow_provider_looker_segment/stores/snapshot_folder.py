@@ -177,8 +177,19 @@ class SnapshotFolder:
         for folder in (_GENERATIONS, _RUNS):
             for name in self._names(folder):
                 self._remove(f"{folder}/{name}")
+        self.delete_partial()
+
+    def delete_partial(self) -> None:
+        """Delete what a killed task has written in part; one that still writes it tries again."""
+        for folder in (_GENERATIONS, _RUNS):
+            for name in self._listed(folder):
+                if name.startswith(_PARTIAL):
+                    self._remove(f"{folder}/{name}")
 
     def _names(self, folder: str) -> list[str]:
+        return [name for name in self._listed(folder) if not name.startswith(_PARTIAL)]
+
+    def _listed(self, folder: str) -> list[str]:
         # Some stores answer from a listing they made before.
         with self._storage():
             self._files.invalidate_cache()
@@ -187,7 +198,7 @@ class SnapshotFolder:
             except FileNotFoundError:
                 return []
         names = (str(path).rpartition("/")[2] for path in found)
-        return sorted(name for name in names if name and not name.startswith(_PARTIAL))
+        return sorted(name for name in names if name)
 
     def _upload(self, name: str, file: Path) -> None:
         with self._storage(), file.open("rb") as source, self._writing(name) as target:

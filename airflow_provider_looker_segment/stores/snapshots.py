@@ -118,7 +118,9 @@ class SnapshotStore:
         """
         for key in keys:
             self._folder.write_run(key.hex(), "forget", {})
-        return self._commit(None)
+        generation = self._commit(None)
+        self._folder.delete_partial()
+        return generation
 
     def reset(self) -> None:
         """Delete everything; the next run sends everything. The caller forgets the generation."""

@@ -933,6 +933,32 @@ def test_nothing_of_a_forgotten_user_is_left(begin: Open, tmp_path: Path) -> Non
     assert "approve" in str(late.errors["extract"])
 
 
+def test_a_bad_row_of_a_forgotten_user_is_kept_nowhere(begin: Open, tmp_path: Path) -> None:
+    """Their row is no message; it is counted, and not put aside for people to look at."""
+    kept = {"rejects": f"file://{tmp_path}/rejects", "guards": {"max_rejected": 1}}
+    maintain(green(begin(0, users(1, 2), **kept)), "forget", "u-1")
+    bad = {"note": ["a", "list"]}
+
+    flow = green(begin(1, {"u-1": bad, "u-2": bad, "u-3": {"note": "n"}}, **kept))
+
+    assert (2, 1) == (flow.books["rejected"], flow.books["rejects"][0]["rows"])
+
+
+@pytest.mark.parametrize("action", [("forget", "u-1"), ("reset",)])
+def test_what_a_killed_task_has_written_in_part_is_deleted(
+    begin: Open, tmp_path: Path, action: tuple[str, ...]
+) -> None:
+    """A report that is killed in a write leaves a part of a snapshot, with users in it."""
+    flow = green(begin(0, users(1, 2)))
+    (generation,) = (tmp_path / "snapshots").glob("*/generations/*")
+    partial = generation.with_name(f"partial-1-{generation.name}")
+    partial.write_bytes(generation.read_bytes())
+
+    maintain(flow, *action)
+
+    assert not partial.exists()
+
+
 def test_what_happens_while_a_user_is_forgotten_is_kept(
     begin: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
