@@ -377,8 +377,9 @@ class History(RuleBasedStateMachine):
         self.sync.forget(user)
         pointer = self.sync.folder.pointer()
         assert pointer is not None
-        # Of what another commit was about to make current, the next commit takes care.
-        last = int(before["generation"]) if before else 0
+        # Of what another commit was about to make current, the next commit takes care: it has the
+        # number of one that may be pointed at, so that a request which changes nothing leaves it.
+        last = min(int(before["generation"]) if before else 0, int(pointer["generation"]) - 1)
         names = [name for name in self.sync.folder.generations() if int(name[:8]) <= last]
         self.untraced([*names, pointer["file"]])
 
