@@ -76,7 +76,7 @@ class Outcome:
 
     :param findings: one per destination, in the order they were asked for.
     :param accepted: false where the message must not be sent at all.
-    :param switches: the ``integrations`` object: whether a key is on. Messages get copies of it.
+    :param switches: the ``integrations`` object: whether a key is on. Messages share it.
     :param unmutable: slugs that cannot take the message but have no key to mute them by.
     """
 
@@ -135,6 +135,7 @@ class Requirements:
     :param parameters: what the rules of some destinations ask of the user: parameter → the name
         of a trait, or several; see ``parameters`` of each :class:`~.catalogue.Destination`.
     :param catalogue: where the rules come from; the package's own by default.
+    :ivar fills_options: whether parameters fill options of ``integrations`` from traits.
     :raises PermanentError: when a destination, an option or a parameter is unknown,
         or ``only`` asks for a destination that no message can be switched on for.
     """
@@ -177,6 +178,7 @@ class Requirements:
                 if parameter.fills
                 for trait in traits_of(parameters, parameter.name)
             ]
+        self.fills_options = bool(self._fills)
         self.signature = signature(self._leaves)
         self._outcomes: dict[int, Outcome] = {}
 
@@ -228,7 +230,7 @@ class Requirements:
     def integrations(
         self, outcome: Outcome, message: Message | None = None
     ) -> dict[str, Any] | None:
-        """Return the ``integrations`` object of a message: a new one, or ``None`` for none.
+        """Return the ``integrations`` object of a message, ``None`` for none; others share it.
 
         :param outcome: what :meth:`check` returned for the message.
         :param message: adds the options that the message has already, and those that
@@ -237,7 +239,7 @@ class Requirements:
         """
         switches = outcome.switches
         if message is None or not (self._fills or "integrations" in message):
-            return switches.copy() if switches else None
+            return switches or None
         result = switches.copy()
         for key, options in (message.get("integrations") or {}).items():
             if result.get(key, not self._only) is not False:

@@ -212,9 +212,10 @@ class Preparation:
             self.tally.verdicts.add(outcome)
             unmet = ", ".join(outcome.slugs(Verdict.UNMET))
             raise RejectedRow("unmet_destination", unmet)
-        integrations = requirements.integrations(outcome, body)
-        if integrations is not None:
-            body["integrations"] = integrations
+        if outcome.switches or requirements.fills_options:
+            integrations = requirements.integrations(outcome, body)
+            if integrations is not None:
+                body["integrations"] = integrations
         return outcome
 
     def who(self, row: Row) -> dict[str, Any]:
