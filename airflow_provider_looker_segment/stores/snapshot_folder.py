@@ -268,9 +268,24 @@ class SnapshotFolder:
                 yield target
                 target.flush()
                 os.fsync(target.fileno())
-            partial.replace(final)
+            _rename(partial, final, where=self.where)
         finally:
             partial.unlink(missing_ok=True)
+
+
+def _rename(partial: Path, final: Path, *, where: str) -> None:
+    is_gone = False
+    try:
+        partial.replace(final)
+    except FileNotFoundError:
+        is_gone = True
+    if is_gone:
+        raise TransientError(
+            where,
+            should=f"have {final.name} written",
+            but="what was written in part was deleted meanwhile, as forgetting a user does",
+            do="The task is retried.",
+        )
 
 
 def digest(file: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -327,6 +328,28 @@ def test_a_snapshot_on_disk_is_whole_or_not_there(tmp_path: Path) -> None:
     (folder,) = tmp_path.iterdir()
     assert {"current.json", "generations", "runs"} == {path.name for path in folder.iterdir()}
     assert [] == list((folder / "runs").iterdir())
+
+
+def test_what_is_deleted_while_it_is_written_is_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Forgetting somebody must not end a report for good that is writing just then."""
+    sync = Sync(CHANGED)
+    sync.path = {"path": f"file://{tmp_path}", "local": True}
+    sync.run(1, {"u": {"a": 1}})
+    flush = os.fsync
+
+    def meanwhile(file: int) -> None:
+        flush(file)
+        monkeypatch.setattr(os, "fsync", flush)
+        SnapshotFolder(storage(sync.path), "sync").delete_partial()
+
+    monkeypatch.setattr(os, "fsync", meanwhile)
+    with pytest.raises(TransientError, match="deleted meanwhile"):
+        sync.store.forget([key_of(sync, "u")])
+
+    sync.store.forget([key_of(sync, "u")])
+    assert {"forgotten": True} == sync.store.user(key_of(sync, "u"))
 
 
 def test_a_snapshot_that_an_earlier_version_wrote_is_carried_on(tmp_path: Path) -> None:
