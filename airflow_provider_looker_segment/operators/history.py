@@ -43,6 +43,7 @@ class RunHistory:
     :param record: of it, as it was when the run began.
     :param rules: of the mode; ``None`` in ``full``.
     :param store: the snapshot; ``None`` in ``full``.
+    :param place: where that is and whose, as the record says it; empty in ``full``.
     :param window: its end, in microseconds since 1970.
     :param complete: whether it asks for everything that the sync is about.
     :param filters: what the sync is about, if this is the first run that says so.
@@ -54,6 +55,7 @@ class RunHistory:
     record: SyncRecord
     rules: Rules | None
     store: SnapshotStore | None
+    place: Mapping[str, Any]
     window: int
     complete: bool
     filters: Mapping[str, Any] | None
@@ -225,9 +227,16 @@ class RunHistory:
         for run, about in store.open_runs().items():
             if run != self.run and about:
                 self._sweep(store, run, about)
+        record = self.sync.read()
+        noted: dict[str, Any] = {}
+        if not record.generation:
+            # Whoever forgets or resets finds what this run leaves, though it is never reported.
+            noted.update(self.place)
         if self.filters is not None:
             # Whoever this run tells of may leave by no other one than asks for the same.
-            self.sync.write(replace(self.sync.read(), filters=self.filters))
+            noted["filters"] = self.filters
+        if noted:
+            self.sync.write(replace(record, **noted))
         return store.begin(self.run, about_of(self.ti))
 
     def _sweep(self, store: SnapshotStore, run: str, about: Mapping[str, Any]) -> None:

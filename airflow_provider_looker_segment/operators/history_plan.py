@@ -54,6 +54,7 @@ def plan_history(
     manifest.contract = _contract(operator, record, planned, asked, manifest=manifest, rules=rules)
     end = datetime.fromisoformat(str(manifest.window["end"]))
     store = None
+    whose: dict[str, Any] = {}
     if rules is None:
         if not manifest.dry_run:
             manifest.newest = record.newest
@@ -83,11 +84,13 @@ def plan_history(
             remembered=record.generation,
         )
         manifest.history = {"snapshot": place, "source": source, "run": run_of(ti)}
+        whose = {"look_id": planned.look.id, "source": source, "snapshot": place}
     return RunHistory(
         sync=sync,
         record=record,
         rules=rules,
         store=store,
+        place=whose,
         window=microseconds(end),
         complete=query.row_limit == -1 and _asks_for_all(asked, manifest.contract),
         filters=_filters_of(manifest.contract) if _is_first(record) else None,

@@ -959,6 +959,26 @@ def test_what_a_killed_task_has_written_in_part_is_deleted(
     assert not partial.exists()
 
 
+@pytest.mark.parametrize("action", [("forget", "u-1"), ("reset",)])
+@pytest.mark.parametrize("is_reset_before", [False, True])
+def test_a_first_run_that_a_guard_stopped_leaves_nothing(
+    begin: Open, tmp_path: Path, action: tuple[str, ...], *, is_reset_before: bool
+) -> None:
+    """What it decided about its users is found, though no run was ever reported."""
+    if is_reset_before:
+        maintain(green(begin(0, users(1, 2), sync_id="one")), "reset")
+    held = begin(1, users(1, 2), sync_id="one", guards={"max_messages": 1}).run()
+    assert [*(tmp_path / "snapshots").glob("*/runs/*.candidate")]
+
+    maintain(held, *action, sync_id="one")
+
+    left = {path.suffix for path in (tmp_path / "snapshots").glob("*/runs/*")}
+    assert {".forget"} >= left
+    assert [] == held.xcoms.chunks()
+    after = green(begin(2, users(1, 2, 3), sync_id="one"))
+    assert (2 if action[0] == "forget" else 3) == after.books["messages"]
+
+
 def test_what_happens_while_a_user_is_forgotten_is_kept(
     begin: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
