@@ -41,6 +41,15 @@ _SAYINGS = {
     "unsure": "was told to Segment without an answer; the next run tells again",
 }
 
+_FORGOTTEN_UNKNOWN = (
+    "No run that was reported has told Segment anything about them: if the id is misspelt, or is "
+    "the e-mail address of somebody with an id, forget them by the userId that Segment shows"
+)
+_FORGOTTEN_WITHOUT_SNAPSHOT = (
+    "The sync has no snapshot, so nobody can tell whether it has sent anything about them: see "
+    "that the id is spelt as Segment shows it"
+)
+
 
 class Maintenance:
     """One sync, between its runs.
@@ -148,11 +157,16 @@ class Maintenance:
 
     def _forget(self, record: SyncRecord, user: str) -> dict[str, Any]:
         keys = self._keys(user)
+        was_forgotten = not self._sync.forgotten().isdisjoint(keys.values())
         # First of all, so that no run that begins from now on sends them.
         self._sync.forget(keys.values())
         self._drop(record.stopped, record)
         store = self._store(record)
-        generation = 0 if store is None else store.forget(keys.values())
+        is_known = was_forgotten
+        generation = 0
+        if store is not None:
+            is_known = is_known or any(store.user(key) is not None for key in keys.values())
+            generation = store.forget(keys.values())
         # Runs may have been reported, or stopped, meanwhile.
         now = self._sync.read()
         if now.stopped != record.stopped:
@@ -163,11 +177,12 @@ class Maintenance:
         if now.rejects:
             seal = Seal(SegmentSettings.read(now.segment_conn_id))
             files = rejects.forget(now.rejects, seal, {user})
-        return {
-            "sync_id": self._sync.sync_id,
-            "says": "no run sends them any more; a run that is under way still may",
-            "deleted_rejects": files,
-        }
+        says = "no run sends them any more; a run that is under way still may"
+        if store is None:
+            says += ". " + _FORGOTTEN_WITHOUT_SNAPSHOT
+        elif not is_known and not files:
+            says += ". " + _FORGOTTEN_UNKNOWN
+        return {"sync_id": self._sync.sync_id, "says": says, "deleted_rejects": files}
 
     def _drop(self, stopped: StoppedRun | None, record: SyncRecord) -> None:
         """Delete a run that waits: they may be in it, and it cannot be approved without them."""

@@ -1005,6 +1005,27 @@ def test_what_happens_while_a_user_is_forgotten_is_kept(
     assert [] == held[0].xcoms.chunks()
 
 
+@pytest.mark.parametrize("user", ["u-9", "12345.0", "one@example.com"])
+def test_forgetting_somebody_who_is_not_known_says_so(begin: Open, user: str) -> None:
+    """A typing error can be told from a user who was there; the id is not repeated."""
+    cohort = {**users(1), 12345: {"email": "one@example.com"}}
+    flow = green(begin(0, cohort))
+
+    missed, hit, again = (maintain(flow, "forget", name)["says"] for name in (user, "12345", user))
+
+    assert "has told Segment anything" in missed
+    assert user not in missed
+    assert "has told Segment anything" not in hit
+    assert "has told Segment anything" not in again
+
+
+def test_nobody_can_tell_whom_a_full_sync_has_sent(begin: Open) -> None:
+    """Forgetting works, and says that it cannot know whether the id is right."""
+    flow = green(begin(0, users(1), mode="full"))
+
+    assert "has no snapshot" in maintain(flow, "forget", "u-1")["says"]
+
+
 def test_a_user_without_an_id_is_forgotten_by_e_mail(begin: Open) -> None:
     """The anonymous id that stands for them is made of it."""
     cohort: Cohort = {"": {"email": "Two@Example.com"}}
