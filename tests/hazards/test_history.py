@@ -979,6 +979,23 @@ def test_a_first_run_that_a_guard_stopped_leaves_nothing(
     assert (2 if action[0] == "forget" else 3) == after.books["messages"]
 
 
+def test_a_sync_whose_variables_are_lost_can_be_reset(begin: Open) -> None:
+    """The run that is refused for it has noted where the snapshot is that must go."""
+    from airflow.sdk import Variable
+
+    green(begin(0, users(1, 2), sync_id="one"))
+    name = SyncStore("one")._key("sync")
+    for key in (name, name.replace("_sync_", "_secret_")):
+        # An empty one reads like one that is gone.
+        Variable.set(key, "")
+    refused = begin(1, users(1, 2), sync_id="one").run()
+    assert "be for secret" in str(refused.errors["extract"])
+
+    maintain(refused, "reset", sync_id="one")
+
+    assert 2 == green(begin(2, users(1, 2), sync_id="one")).books["messages"]
+
+
 def test_what_happens_while_a_user_is_forgotten_is_kept(
     begin: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
