@@ -98,13 +98,17 @@ class SyncRecord:
             values["stopped"] = StoppedRun(**stopped)
         return cls(**values)
 
+    def is_beyond(self, end: datetime) -> bool:
+        """Whether a newer window than one that ends so was reported."""
+        return bool(self.newest) and datetime.fromisoformat(self.newest) > end
+
     def check_window(self, end: datetime, *, where: str, sync_id: str) -> None:
         """Refuse to overwrite what a newer window has said of its users.
 
         :param end: of the run's window.
         :raises PermanentError: when a newer window was reported.
         """
-        if not self.newest or end >= datetime.fromisoformat(self.newest):
+        if not self.is_beyond(end):
             return
         raise PermanentError(
             f"{where}: a full run of sync {sync_id!r}",
@@ -135,6 +139,4 @@ class SyncRecord:
 
         :param end: of its window.
         """
-        if self.newest and datetime.fromisoformat(end) < datetime.fromisoformat(self.newest):
-            return self
-        return replace(self, newest=end)
+        return self if self.is_beyond(datetime.fromisoformat(end)) else replace(self, newest=end)

@@ -14,7 +14,7 @@ from typing import Any
 from airflow_provider_looker_segment.core.manifest import Manifest
 from airflow_provider_looker_segment.core.sync import StoppedRun
 from airflow_provider_looker_segment.exceptions import PermanentError
-from airflow_provider_looker_segment.operators.history import about_of, approve, open_store, waiting
+from airflow_provider_looker_segment.operators.history import about_of, approve, store_of, waiting
 from airflow_provider_looker_segment.operators.history_plan import check_full
 from airflow_provider_looker_segment.stores.chunks import MANIFEST_KEY, STOPPED_SHARDS_KEY
 from airflow_provider_looker_segment.stores.syncs import SyncStore
@@ -59,14 +59,7 @@ class Approval:
         approve(self.sync, stopped, ti)
         is_there = manifest.generation == stopped.generation
         if is_there and manifest.history:
-            store = open_store(
-                self.sync,
-                manifest.history["snapshot"],
-                look_id=manifest.look["id"],
-                source=manifest.history["source"],
-                remembered=self.sync.read().generation,
-            )
-            is_there = store.adopt(stopped.run, about)
+            is_there = store_of(manifest, self.sync).adopt(stopped.run, about)
         if not is_there:
             raise self.gone()
 

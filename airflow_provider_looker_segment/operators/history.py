@@ -288,6 +288,18 @@ def open_store(
     return SnapshotStore(folder, own, secret=sync.secret(), remembered=remembered)
 
 
+def store_of(manifest: Manifest, sync: SyncStore) -> SnapshotStore:
+    """Open the snapshot that a run was compared with."""
+    return open_store(
+        sync,
+        manifest.history["snapshot"],
+        look_id=manifest.look["id"],
+        source=manifest.history["source"],
+        # The record may be another source's by now; the pointer says whose the snapshot is.
+        remembered=sync.read().generation,
+    )
+
+
 def commit(manifest: Manifest, fates: Fates, sync: SyncStore) -> None:
     """Make what a run sent part of its sync's snapshot, where it has one.
 
@@ -296,16 +308,7 @@ def commit(manifest: Manifest, fates: Fates, sync: SyncStore) -> None:
     said = manifest.history
     if not said or manifest.dry_run:
         return
-    record = sync.read()
-    store = open_store(
-        sync,
-        said["snapshot"],
-        look_id=manifest.look["id"],
-        source=said["source"],
-        # The record may be another source's by now; the pointer says whose the snapshot is.
-        remembered=record.generation,
-    )
-    generation = store.commit(said["run"], fates)
+    generation = store_of(manifest, sync).commit(said["run"], fates)
     record = sync.read()
     sync.write(
         replace(
@@ -352,13 +355,7 @@ def delete_stopped(sync: SyncStore, ti: Any, store: SnapshotStore | None) -> Non
         return
     if not stopped.is_of(ti):
         # Airflow itself deletes what an earlier try of this very task has left.
-        chunks.delete(
-            ti,
-            stopped.chunks,
-            task_id=stopped.task_id,
-            map_index=stopped.map_index,
-            of=(stopped.dag_id, stopped.run_id),
-        )
+        chunks.delete_stopped(ti, stopped)
     if store is not None and not stopped.approved_by and stopped.run not in ("", run_of(ti)):
         store.discard(stopped.run)
     sync.write(replace(record, stopped=None))

@@ -29,8 +29,7 @@ def refuse_late(manifest: Manifest, *, task_id: str) -> None:
         return
     if manifest.history:
         folder = SnapshotFolder(storage(manifest.history["snapshot"]), manifest.sync_id)
-        kinds = folder.runs().get(manifest.history["run"], set())
-        if "open" not in kinds or "fates" in kinds:
+        if manifest.history["run"] not in folder.open_runs():
             raise PermanentError(
                 f"Task {task_id!r}, sync {manifest.sync_id!r}:",
                 should="deliver what its run has extracted while that run goes on",
@@ -39,13 +38,12 @@ def refuse_late(manifest: Manifest, *, task_id: str) -> None:
             )
     # Whoever approved what a guard had stopped was told then.
     elif manifest.newest is not None and not manifest.allow_older and not manifest.stopped:
-        end, newest = str(manifest.window["end"]), SyncStore(manifest.sync_id).read().newest
-        is_newer = newest and datetime.fromisoformat(newest) > datetime.fromisoformat(end)
-        if is_newer and newest != manifest.newest:
+        end, record = str(manifest.window["end"]), SyncStore(manifest.sync_id).read()
+        if record.newest != manifest.newest and record.is_beyond(datetime.fromisoformat(end)):
             raise PermanentError(
                 f"Task {task_id!r}, sync {manifest.sync_id!r}:",
                 should="send no window older than one that was reported",
-                but=f"{newest} was reported while this run of {end} waited, and would be "
+                but=f"{record.newest} was reported while this run of {end} waited, and would be "
                 "overwritten",
                 do=f"{_ONCE_MORE} and allow_older=True if that is meant; or use "
                 'mode="changed", and max_active_runs=1.',

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_looker_segment.connections import SegmentSettings
@@ -216,17 +217,7 @@ def run(
     operator: SnapshotMaintenanceOperator, context: Context, actions: Sequence[str]
 ) -> dict[str, Any]:
     """Do one of some actions; return what was found."""
-    ti = context["ti"]
-
-    def delete_chunks(stopped: StoppedRun) -> None:
-        chunks.delete(
-            ti,
-            stopped.chunks,
-            task_id=stopped.task_id,
-            map_index=stopped.map_index,
-            of=(stopped.dag_id, stopped.run_id),
-        )
-
+    delete_chunks = partial(chunks.delete_stopped, context["ti"])
     with airflow_errors():
         action = arguments.choice("action", operator.action, actions)
         sync = SyncStore(arguments.address("sync_id", operator.sync_id))

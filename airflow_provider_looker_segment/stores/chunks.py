@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from airflow_provider_looker_segment.connections import SegmentSettings
 from airflow_provider_looker_segment.core import chunking, limits
 from airflow_provider_looker_segment.core.chunking import Chunk, Line
+from airflow_provider_looker_segment.core.sync import StoppedRun
 from airflow_provider_looker_segment.exceptions import PermanentError
 
 FORMAT = 1
@@ -173,6 +174,20 @@ def delete(
             run_id=run_id,
             map_index=map_index,
         )
+
+
+def delete_stopped(ti: Any, stopped: StoppedRun) -> None:
+    """Delete the chunks of a run that waits for approval.
+
+    :param ti: any task instance; the run may be another one.
+    """
+    delete(
+        ti,
+        stopped.chunks,
+        task_id=stopped.task_id,
+        map_index=stopped.map_index,
+        of=(stopped.dag_id, stopped.run_id),
+    )
 
 
 def count(ti: Any, *, task_id: str, map_index: int = -1) -> int:

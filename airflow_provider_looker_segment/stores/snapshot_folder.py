@@ -150,6 +150,12 @@ class SnapshotFolder:
             found.setdefault(run, set()).add(kind)
         return found
 
+    def open_runs(self) -> list[str]:
+        """List the runs that began and of whose messages nothing is known yet."""
+        return [
+            run for run, kinds in self.runs().items() if "open" in kinds and "fates" not in kinds
+        ]
+
     def write_run(self, run: str, kind: str, said: Any) -> None:
         """Write a small file of a run."""
         self._write(f"{_RUNS}/{run}.{kind}", json.dumps(said).encode("ascii"))

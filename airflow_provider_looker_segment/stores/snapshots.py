@@ -73,11 +73,7 @@ class SnapshotStore:
 
     def open_runs(self) -> dict[str, Any]:
         """List the runs that began and of whose messages nothing is known yet."""
-        return {
-            run: self._folder.read_run(run, "open")
-            for run, kinds in self._folder.runs().items()
-            if "open" in kinds and "fates" not in kinds
-        }
+        return {run: self._folder.read_run(run, "open") for run in self._folder.open_runs()}
 
     def abandon(self, run: str) -> None:
         """Close a run whose report will never come: it may have sent all that it decided."""
