@@ -17,10 +17,10 @@ from tests.live.conftest import Arrived, has_store
 
 pytestmark = [pytest.mark.slow, pytest.mark.airflow, pytest.mark.timeout(900)]
 
-LATEST = 0.6
+LATEST = 0.5
 """When a worker is killed at the latest, as a share of the life of one that is left alone."""
 
-LATEST_S = 3.5
+LATEST_S = 2.5
 """When it is killed at the latest, so that those that send die several times."""
 
 BATCH_MESSAGES = 200
@@ -30,6 +30,8 @@ BATCH_MESSAGES = 200
 @pytest.fixture(scope="module")
 def lives(_airflow: LiveAirflow, _sandbox: Any) -> dict[str, float]:
     """For how many seconds the worker of each task lives when nobody is killed."""
+    # The first run is slow, for nothing of Airflow has been read yet.
+    assert "success" == _airflow.wait(_airflow.trigger("killed"))
     forget(_sandbox)
     run, found = _airflow.trigger("killed"), {}
     while (state := _airflow.state(run)) not in OVER:
