@@ -21,7 +21,7 @@ from airflow_provider_looker_segment.core.retry_after import retry_after_s
 from airflow_provider_looker_segment.core.wording import without_values
 from airflow_provider_looker_segment.exceptions import PermanentError, TransientError
 from airflow_provider_looker_segment.hooks.deadline import DeadlineError, within
-from airflow_provider_looker_segment.hooks.tls import distrust
+from airflow_provider_looker_segment.hooks.tls import distrust, untrusted
 
 Result = TypeVar("Result")
 
@@ -94,12 +94,12 @@ class Refusal(Exception):  # noqa: N818 - internal: it becomes one of this packa
         """Tell what somebody must change first."""
         connection = f"Connection {settings.conn_id!r}"
         if self.is_untrusted:
-            raise PermanentError(
+            raise untrusted(
                 f"{connection}, host {settings.base_url}:",
-                should="prove with a certificate that it is Looker",
+                whose="Looker",
                 but=self.said,
-                do="Correct the host, or name the file of the authority that signed the "
-                "certificate in the connection's extra `ca_bundle`.",
+                host="host",
+                conn_id=settings.conn_id,
             ) from self
         if self.sign_in and 400 <= (self.status or 0) < 500:
             do = "Check the client id and secret; Looker answers 404 where they are wrong."

@@ -28,7 +28,12 @@ from airflow_provider_looker_segment.hooks.segment_oauth import (
     TIMEOUTS_OF_A_REQUEST,
     SegmentToken,
 )
-from airflow_provider_looker_segment.hooks.tls import FixedTrust, distrust, unchanged
+from airflow_provider_looker_segment.hooks.tls import (
+    FixedTrust,
+    distrust,
+    unchanged,
+    untrusted,
+)
 
 Kind = Literal["accepted", "bad_content", "too_large", "wait", "stop"]
 
@@ -154,12 +159,12 @@ class SegmentHook(BaseHook):
 def stopped(answer: Answer, settings: SegmentSettings) -> PermanentError:
     """Build the error for an answer after which no request can succeed."""
     if answer.is_untrusted:
-        return PermanentError(
+        return untrusted(
             f"Segment ({settings.host}):",
-            should="prove with a certificate that it is Segment",
+            whose="Segment",
             but=answer.said,
-            do="Correct the host, or name the file of the authority that signed the certificate "
-            f"in the extra `ca_bundle` of connection {settings.conn_id!r}.",
+            host="host",
+            conn_id=settings.conn_id,
         )
     return PermanentError(
         f"Segment ({settings.host}):",

@@ -18,7 +18,7 @@ from airflow_provider_looker_segment.connections import SegmentSettings
 from airflow_provider_looker_segment.core.retry_after import retry_after_s
 from airflow_provider_looker_segment.exceptions import PermanentError, TransientError
 from airflow_provider_looker_segment.hooks.deadline import DeadlineError, within
-from airflow_provider_looker_segment.hooks.tls import distrust, unchanged
+from airflow_provider_looker_segment.hooks.tls import distrust, unchanged, untrusted
 
 _SCOPE = "tracking_api:write"
 _ASSERTION_S = 55
@@ -156,12 +156,12 @@ class SegmentToken:
         )
 
     def _untrusted(self, why: str) -> PermanentError:
-        return PermanentError(
+        return untrusted(
             self._where,
-            should="prove with a certificate that it is Segment's",
+            whose="Segment's",
             but=f"it does not ({why})",
-            do="Correct the server, or name the file of the authority that signed the certificate "
-            f"in the extra `ca_bundle` of connection {self._settings.conn_id!r}.",
+            host="server",
+            conn_id=self._settings.conn_id,
         )
 
     @property

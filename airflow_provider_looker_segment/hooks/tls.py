@@ -14,6 +14,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from airflow_provider_looker_segment.core.wording import without_values
+from airflow_provider_looker_segment.exceptions import PermanentError
 
 
 class FixedTrust(HTTPAdapter):
@@ -40,6 +41,21 @@ def distrust(error: OSError) -> str:
         why = re.search(r"verify failed: ([^.(]+)", text)
         return without_values(why[1]).strip() if why else "no reason given"
     return ""
+
+
+def untrusted(where: str, *, whose: str, but: str, host: str, conn_id: str) -> PermanentError:
+    """Build the error for a host that no certificate vouches for.
+
+    :param whose: whom a certificate should name, as in "it is Looker".
+    :param host: what the connection calls the host.
+    """
+    return PermanentError(
+        where,
+        should=f"prove with a certificate that it is {whose}",
+        but=but,
+        do=f"Correct the {host}, or name the file of the authority that signed the certificate "
+        f"in the extra `ca_bundle` of connection {conn_id!r}.",
+    )
 
 
 def unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
