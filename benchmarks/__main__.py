@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from benchmarks import extract, identify, snapshot, startup, whole
-from benchmarks.measure import machine
+from benchmarks.machine import commit, load, machine, versions
+from benchmarks.measure import ROOT
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = ROOT / "benchmarks" / "results"
 QUICK = ([20_000], 3)
 WHOLE_ROWS = 100_000
 FULL = ([10_000, 100_000, 1_000_000], 3)
@@ -83,15 +84,26 @@ def main() -> None:
     sizes, turns = FULL if chosen.full else QUICK
     sizes, turns = chosen.rows or sizes, chosen.turns or turns
     began = datetime.now(UTC)
-    found: dict[str, Any] = {"began": began.isoformat(), "machine": machine()}
-    print(" · ".join(f"{key} {value}" for key, value in found["machine"].items()), flush=True)
+    found: dict[str, Any] = {
+        "began": began.isoformat(timespec="seconds"),
+        "commit": commit(),
+        "machine": machine(),
+        "versions": versions(),
+        "load": {"before": load()},
+        "seconds": {},
+    }
+    told = {"commit": found["commit"], **found["machine"], **found["versions"], **found["load"]}
+    print(" · ".join(f"{key} {value}" for key, value in told.items()), flush=True)
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{began:%Y-%m-%dT%H%M%S}.json"
     for part in chosen.parts or PARTS:
+        start_s = time.monotonic()
         found[part], text = PARTS[part](sizes, turns)
+        found["seconds"][part] = round(time.monotonic() - start_s, 1)
+        found["load"][part] = load()
         print(f"\n{text}", flush=True)
-        path.write_text(json.dumps(found, indent=1))
-    print(f"\n{path.relative_to(Path.cwd())}")
+        path.write_text(json.dumps(found, indent=1) + "\n")
+    print(f"\n{path.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":

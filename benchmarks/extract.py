@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from benchmarks import look
-from benchmarks.measure import Measured, Server, finish, median_of, ratio, serving, start, table
+from benchmarks.measure import (
+    Measured,
+    Server,
+    compare,
+    finish,
+    serving,
+    start,
+    table,
+    take_turns,
+)
 
 WAYS = {
     "extract_ours": "extract",
@@ -56,22 +64,20 @@ def _same(lines: Path, expected: list[dict[str, Any]], way: str) -> None:
 
 def measure(rows: int, turns: int) -> dict[str, Any]:
     """Let all ways take turns with so many rows."""
-    found: dict[str, list[Measured]] = {way: [] for way in WAYS}
     with serving(rows) as server:
         size = (server.folder / "document.json").stat().st_size
-        for _ in range(turns):
-            for way, measured in found.items():
-                measured.append(run(way, server))
-                assert measured[-1].items == rows, f"{way}: {measured[-1].items} of {rows} rows"
-    ours = found["extract_ours"]
+
+        def once(way: str) -> Measured:
+            measured = run(way, server)
+            assert measured.items == rows, f"{way}: {measured.items} of {rows} rows"
+            return measured
+
+        found = take_turns(list(WAYS), turns, once)
     return {
         "rows": rows,
         "bytes": size,
         "turns": turns,
-        "ways": {
-            way: {**asdict(median_of(measured)), "speed_of_ours": ratio(ours, measured)}
-            for way, measured in found.items()
-        },
+        "ways": compare(found, "extract_ours"),
     }
 
 
@@ -87,8 +93,17 @@ def as_table(result: dict[str, Any]) -> str:
                 f"{measured['peak_mb']:,.0f}",
                 f"{measured['peak_mb'] - measured['idle_mb']:,.0f}",
                 f"{measured['speed_of_ours']:.2f}",
+                f"{measured['cpu_of_ours']:.2f}",
             )
         )
     title = f"{result['rows']:,} rows of 13 columns, {result['bytes'] / 1e6:,.0f} MB"
-    head = (title, "rows/s", "CPU s", "peak MB", "above idle", "extract is faster by")
+    head = (
+        title,
+        "rows/s",
+        "CPU s",
+        "peak MB",
+        "above idle",
+        "extract is faster by",
+        "extract's CPU time / its",
+    )
     return table(head, rows)

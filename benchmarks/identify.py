@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from itertools import accumulate, islice
 from pathlib import Path
 from statistics import linear_regression
 from typing import Any
 
 from benchmarks import look
-from benchmarks.measure import Measured, Server, finish, median_of, ratio, serving, start, table
+from benchmarks.measure import (
+    Measured,
+    Server,
+    compare,
+    finish,
+    serving,
+    start,
+    table,
+    take_turns,
+)
 
 WAYS = {
     "identify_ours": "identify",
@@ -74,6 +84,10 @@ def check() -> None:
                 assert found == right, f"{way} sent {found}, not {right}"
 
 
+def _once(server: Server, sources: Mapping[str, Path], latency_s: float, way: str) -> Measured:
+    return run(way, server, sources[way], latency_s=latency_s)
+
+
 def measure(rows: int, turns: int) -> list[dict[str, Any]]:
     """Let all ways take turns with so many messages, at each latency."""
     results = []
@@ -87,27 +101,13 @@ def measure(rows: int, turns: int) -> list[dict[str, Any]]:
         for latency_s, most in SYNC_MESSAGES.items():
             with lines.open() as file:
                 sources["identify_sync"].write_text("".join(islice(file, most)))
-            found: dict[str, list[Measured]] = {way: [] for way in WAYS}
-            for _ in range(turns):
-                for way, measured in found.items():
-                    measured.append(run(way, server, sources[way], latency_s=latency_s))
-            ours = found["identify_ours"]
-            assert {rows} == {turn.items for turn in ours}, "identify lost messages"
-            results.append(
-                {
-                    "rows": rows,
-                    "latency_s": latency_s,
-                    "turns": turns,
-                    "ways": {
-                        way: {
-                            **asdict(median_of(measured)),
-                            "given": min(rows, most) if way == "identify_sync" else rows,
-                            "speed_of_ours": ratio(ours, measured),
-                        }
-                        for way, measured in found.items()
-                    },
-                }
-            )
+            once = partial(_once, server, sources, latency_s)
+            found = take_turns(list(WAYS), turns, once)
+            assert {rows} == {turn.items for turn in found["identify_ours"]}, "messages are lost"
+            ways = compare(found, "identify_ours")
+            for way in ways:
+                ways[way]["given"] = min(rows, most) if way == "identify_sync" else rows
+            results.append({"rows": rows, "latency_s": latency_s, "turns": turns, "ways": ways})
     return results
 
 
@@ -176,6 +176,7 @@ def as_table(results: Sequence[dict[str, Any]]) -> str:
                     f"{measured['cpu_s'] / items * 1e6:,.0f}",
                     f"{measured['peak_mb']:,.0f}",
                     f"{measured['speed_of_ours']:.1f}",
+                    f"{measured['cpu_of_ours']:.2f}",
                 )
             )
     title = f"{results[0]['rows']:,} messages of 10 traits"
@@ -188,6 +189,7 @@ def as_table(results: Sequence[dict[str, Any]]) -> str:
         "CPU µs each",
         "peak MB",
         "identify is faster by",
+        "identify's CPU time / its",
     )
     return table(head, rows)
 

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -154,28 +153,51 @@ def median_of(turns: Sequence[Measured]) -> Measured:
     return Measured(**{**asdict(middle), "peak_mb": max(turn.peak_mb for turn in turns)})
 
 
-def ratio(ours: Sequence[Measured], theirs: Sequence[Measured]) -> float:
-    """Return how many times as many items a second: the median over turns of one run."""
-    pairs = zip(ours, theirs, strict=True)
-    return median(mine.per_second / other.per_second for mine, other in pairs)
+def ratio(
+    ours: Sequence[Measured], theirs: Sequence[Measured], of: Callable[[Measured], float]
+) -> float:
+    """Return how many times as much ours is: the median over the turns of one run.
+
+    :param of: what is compared.
+    """
+    return median(of(mine) / of(other) for mine, other in zip(ours, theirs, strict=True))
 
 
-def machine() -> dict[str, Any]:
-    """Return where the figures come from."""
-    model = next(
-        (
-            line.partition(":")[2].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if line.startswith("model name")
-        ),
-        platform.processor(),
-    )
+def in_turn(order: Sequence[str], turn: int) -> list[str]:
+    """Return who goes first, second and so on in a turn, so that nobody is always behind another.
+
+    >>> [in_turn("abc", turn) for turn in (0, 1, 5)]
+    [['a', 'b', 'c'], ['b', 'c', 'a'], ['c', 'a', 'b']]
+    """
+    first = turn % len(order)
+    return [*order[first:], *order[:first]]
+
+
+def take_turns(
+    ways: Sequence[str], turns: int, run: Callable[[str], Measured]
+) -> dict[str, list[Measured]]:
+    """Run every way once a turn, each turn beginning with another one."""
+    found: dict[str, list[Measured]] = {way: [] for way in ways}
+    for turn in range(turns):
+        for way in in_turn(ways, turn):
+            found[way].append(run(way))
+    return found
+
+
+def compare(found: Mapping[str, Sequence[Measured]], ours: str) -> dict[str, dict[str, Any]]:
+    """Return for each way its median turn, every turn, and how it compares with ours.
+
+    ``speed_of_ours`` is how many times as fast ours is, ``cpu_of_ours`` how many times as much
+    processor time ours takes for an item.
+    """
     return {
-        "processor": model,
-        "cores": os.cpu_count(),
-        "load": os.getloadavg()[0],
-        "python": platform.python_version(),
-        "system": platform.platform(),
+        way: {
+            **asdict(median_of(turns)),
+            "speed_of_ours": ratio(found[ours], turns, lambda turn: turn.per_second),
+            "cpu_of_ours": ratio(found[ours], turns, lambda turn: turn.cpu_s / turn.items),
+            "each_turn": [asdict(turn) for turn in turns],
+        }
+        for way, turns in found.items()
     }
 
 

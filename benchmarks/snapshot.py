@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
@@ -122,26 +122,47 @@ def measure(rows: int, turns: int) -> dict[str, Any]:
     # A pull of all that has exactly as many rows as a cap of Looker is refused.
     rows += rows in SILENT_ROW_CAPS
     found: dict[str, list[Measured]] = {step: [] for step in STEPS}
-    for _ in range(turns):
+    for turn in range(turns):
         with serving(rows) as server:
-            for step, measured in found.items():
+            for step in in_order(turn):
                 process = start("benchmarks.snapshot", [step, str(server.folder)], server)
-                measured.append(finish(process))
-                assert measured[-1].items == rows, f"{step}: {measured[-1].items} of {rows} rows"
+                found[step].append(finish(process))
+                assert found[step][-1].items == rows, f"{step}: not {rows} rows"
     return {
         "rows": rows,
         "turns": turns,
-        "steps": {step: asdict(median_of(measured)) for step, measured in found.items()},
-        "cpu_of_extract": {
-            step: median(
-                (diff.cpu_s + commit.cpu_s) / full.cpu_s - 1
-                for diff, commit, full in zip(
-                    found[step], found[f"commit_{step}"], found["full"], strict=True
-                )
-            )
-            for step in COMPARED
+        "steps": {
+            step: {
+                **asdict(median_of(measured)),
+                "each_turn": [asdict(turn) for turn in measured],
+            }
+            for step, measured in found.items()
+        },
+        "of_extract": {
+            unit: {step: _of_extract(found, step, unit) for step in COMPARED}
+            for unit in ("cpu_s", "seconds")
         },
     }
+
+
+def in_order(turn: int) -> list[str]:
+    """Return the steps of a turn: each needs the one before it, but extract without a snapshot.
+
+    >>> in_order(1)[:3]
+    ['first', 'commit_first', 'full']
+    """
+    steps = [step for step in STEPS if step != "full"]
+    steps.insert(turn % (len(COMPARED) + 1) * 2, "full")
+    return steps
+
+
+def _of_extract(found: Mapping[str, Sequence[Measured]], step: str, unit: str) -> float:
+    """Return diff and commit as a share of extract without them."""
+    turns = zip(found[step], found[f"commit_{step}"], found["full"], strict=True)
+    return median(
+        (getattr(diff, unit) + getattr(commit, unit)) / getattr(full, unit) - 1
+        for diff, commit, full in turns
+    )
 
 
 def as_table(result: dict[str, Any]) -> str:
@@ -151,19 +172,28 @@ def as_table(result: dict[str, Any]) -> str:
     lines = []
     for step, title in STEPS.items():
         measured = steps[step]
-        more = result["cpu_of_extract"].get(step)
+        more, longer = (result["of_extract"][unit].get(step) for unit in ("cpu_s", "seconds"))
         lines.append(
             (
                 title,
                 f"{measured['seconds']:,.1f}",
                 f"{measured['cpu_s']:,.1f}",
                 "" if more is None else f"{more:.2f}",
+                "" if longer is None else f"{longer:.2f}",
                 f"{measured['peak_mb']:,.0f}",
                 f"{measured['peak_mb'] / full['peak_mb']:.2f}",
             )
         )
     title = f"{result['rows']:,} rows"
-    heads = (title, "seconds", "CPU s", "diff and commit / full", "peak MB", "peak / full")
+    heads = (
+        title,
+        "seconds",
+        "CPU s",
+        "diff and commit / full, CPU",
+        "the same, wall clock",
+        "peak MB",
+        "peak / full",
+    )
     return table(heads, lines)
 
 

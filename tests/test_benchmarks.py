@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
+import socket
 from pathlib import Path
 
 import pytest
 
-from benchmarks import extract, identify, startup
+from benchmarks import extract, identify, machine, snapshot, startup
+from benchmarks.measure import Measured, compare, in_turn, take_turns
 
 ALTERNATIVES = Path(extract.__file__).parent / "alternatives"
 
@@ -74,3 +78,41 @@ def test_bursts_do_not_change_the_rate(at_once: int) -> None:
     arrivals = [(float(index // at_once), size) for index in range(20 * at_once)]
 
     assert identify.kept_rate(arrivals, 1) == pytest.approx(1_000, rel=0.005)
+
+
+def test_every_way_is_first_once_and_behind_every_other() -> None:
+    """Over as many turns as there are ways, nobody has a better place than another."""
+    turns = [in_turn(["a", "b", "c"], turn) for turn in range(3)]
+
+    assert [["a", "b", "c"], ["b", "c", "a"], ["c", "a", "b"]] == turns
+
+
+def test_a_snapshots_steps_keep_their_order() -> None:
+    """Only extract without a snapshot needs no other step, so it changes its place."""
+    orders = [snapshot.in_order(turn) for turn in range(4)]
+
+    assert [0, 2, 4, 6] == [order.index("full") for order in orders]
+    assert all([step for step in order if step != "full"] == orders[0][1:] for order in orders)
+
+
+def test_every_turn_is_told_and_ratios_are_within_a_turn() -> None:
+    """The second turn is slow for both ways, and their ratio is what it is in the others."""
+    seconds = {"ours": iter([1.0, 9.0, 1.0]), "theirs": iter([2.0, 18.0, 3.0])}
+
+    def run(way: str) -> Measured:
+        took_s = next(seconds[way])
+        return Measured(10, took_s, took_s, 100.0, 90.0, {})
+
+    found = compare(take_turns(["ours", "theirs"], 3, run), "ours")["theirs"]
+
+    assert (2.0, 0.5) == (found["speed_of_ours"], found["cpu_of_ours"])
+    assert [2.0, 18.0, 3.0] == [turn["seconds"] for turn in found["each_turn"]]
+
+
+def test_results_tell_of_the_machine_but_not_where_it_is() -> None:
+    """Results are there to be shown."""
+    said = json.dumps([machine.commit(), machine.machine(), machine.versions(), machine.load()])
+
+    assert str(machine.ROOT) not in said
+    assert not re.search(rf"\b{re.escape(socket.gethostname())}\b", said)
+    assert {"python", "apache-airflow", "looker-sdk"} < machine.versions().keys()
