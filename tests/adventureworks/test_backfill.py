@@ -52,7 +52,7 @@ def airflow(adventureworks: Any, tmp_path: Path) -> Iterator[LiveAirflow]:
 def test_backfills_make_every_dates_cohort(
     adventureworks: Any, airflow: LiveAirflow, expected: Cohorts
 ) -> None:
-    """Thirty days forwards, again backwards, and again with a snapshot, several runs at once.
+    """Thirty days forwards, backwards, and twice more with a snapshot, several runs at once.
 
     Each date's users, no more and no fewer, each with the end of that date as its moment. Whatever
     is sent again by a retry has its first id, and whatever a reprocessed date sends has another.
@@ -91,6 +91,15 @@ def test_backfills_make_every_dates_cohort(
     assert "success" == airflow.wait(airflow.trigger(DAG, conf={**changed, **newest}))
     assert in_order(forwards) == Arrived.at(adventureworks).profiles
     assert summary(adventureworks)["accepted"] < len(forwards) / 2
+
+    forget(adventureworks)
+    mirror = {"look_id": "8", "mode": "mirror"}
+    create(airflow, mirror, "--run-backwards", "--reprocess-behavior", "completed")
+    wait(airflow)
+    assert "success" == airflow.wait(airflow.trigger(DAG, conf={**mirror, **newest}))
+    size, _ = expected[LAST]
+    assert 0 < size < len(in_order(forwards))
+    assert in_order(forwards, trait="in_cohort_8") == Arrived.at(adventureworks).profiles
 
 
 def create(airflow: LiveAirflow, conf: dict[str, Any], *arguments: str) -> None:
@@ -166,7 +175,15 @@ def rows_of(airflow: LiveAirflow) -> dict[date, int]:
     return found
 
 
-def in_order(found: list[dict[str, Any]]) -> dict[str, str]:
-    """What each user's newest message says: the profiles of runs in the order of their windows."""
+def in_order(found: list[dict[str, Any]], *, trait: str = "") -> dict[str, str]:
+    """What each user's newest message says: the profiles of runs in the order of their windows.
+
+    :param trait: one that says whether the user is in the last date's cohort.
+    """
     newest = sorted(found, key=lambda message: message["timestamp"])
-    return {message["userId"]: json.dumps(message["traits"], sort_keys=True) for message in newest}
+    traits = {message["userId"]: dict(message["traits"]) for message in newest}
+    if trait:
+        staying = {message["userId"] for message in newest if day_of(message) == LAST}
+        for user, own in traits.items():
+            own[trait] = user in staying
+    return {user: json.dumps(own, sort_keys=True) for user, own in traits.items()}
