@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from benchmarks import extract, identify, snapshot, startup, whole
+from benchmarks.frozen import digests
 from benchmarks.machine import commit, load, machine, versions
 from benchmarks.measure import ROOT
 
@@ -89,6 +90,7 @@ def main() -> None:
         "commit": commit(),
         "machine": machine(),
         "versions": versions(),
+        "alternatives": digests(),
         "load": {"before": load()},
         "seconds": {},
     }

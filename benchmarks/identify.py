@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from itertools import accumulate, islice
 from pathlib import Path
@@ -34,6 +35,7 @@ SYNC_MESSAGES = {0.0: 5_000, 0.06: 200}
 PER_SECOND = 1_000
 THROTTLED_S = 20
 CHECKED_ROWS = 2_000
+WINDOW_END = datetime(2026, 1, 15, tzinfo=UTC)
 
 
 def traits_of_ten(message: dict[str, Any]) -> dict[str, Any]:
@@ -66,7 +68,7 @@ def run(way: str, server: Server, source: Path, **how: Any) -> Measured:
 
 
 def check() -> None:
-    """See that every way sends each message as it must be.
+    """See that every way sends each message as it must be. It also is the turn to warm up.
 
     :raises AssertionError: naming the first message that differs.
     """
@@ -82,6 +84,12 @@ def check() -> None:
             for message, right in zip(sent, expected, strict=True):
                 found = {"userId": message["userId"], "traits": message["traits"]}
                 assert found == right, f"{way} sent {found}, not {right}"
+                moment = datetime.fromisoformat(message["timestamp"])
+                assert moment.tzinfo is not None, f"{way} sent {message['timestamp']}"
+                # Ours says when the data are of, Segment's client when it was called.
+                assert way != "identify_ours" or moment == WINDOW_END, f"{way} sent {moment}"
+            ids = {message["messageId"] for message in sent}
+            assert len(ids) == CHECKED_ROWS, f"{way} used {len(ids)} ids for {CHECKED_ROWS}"
 
 
 def _once(server: Server, sources: Mapping[str, Path], latency_s: float, way: str) -> Measured:

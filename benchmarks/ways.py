@@ -24,6 +24,7 @@ from benchmarks.measure import WRITE_KEY
 
 OMITTED = ("users.city", "users.plan")
 """Columns left out for identify, so that its messages have ten traits."""
+STORAGE_BACKEND = "airflow.providers.common.io.xcom.backend.XComObjectStorageBackend"
 
 
 class TaskInstance:
@@ -43,7 +44,7 @@ class TaskInstance:
 
     def xcom_push(self, key: str, value: Any) -> None:
         """Encode a value and keep it."""
-        text = json.dumps(value)
+        text = self.encoded(key, value)
         self.values += 1
         self.bytes += len(text)
         if self._folder is not None:
@@ -54,20 +55,53 @@ class TaskInstance:
         assert self._folder is not None
         return json.loads((self._folder / key).read_text())
 
+    def encoded(self, key: str, value: Any) -> str:  # noqa: ARG002 - a storage needs it
+        """Return what Airflow's database would get."""
+        return json.dumps(value)
+
     def context(self) -> dict[str, Any]:
         """What the operators need of Airflow's context."""
         return {"ti": self, "params": {"window_end": "2026-01-15"}}
 
 
-def extract_ours(folder: str = "", *, seal: bool = True, **choices: Any) -> dict[str, Any]:
-    """Run the extract operator; with a folder, keep its chunks and its shards."""
-    from airflow_provider_looker_segment.operators.looker import LookerRunLookOperator
-    from airflow_provider_looker_segment.stores.chunks import Seal
+class StoringTaskInstance(TaskInstance):
+    """Hands large values to Airflow's object storage backend, as docs/scale.md sets it up.
 
-    if not seal:
-        Seal.close = lambda _, data: base64.b64encode(data).decode()  # type: ignore[method-assign]
+    :param folder: where its references go; the objects are files beside ``AIRFLOW_HOME``.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        super().__init__(folder)
+        storage = Path(os.environ["AIRFLOW_HOME"]).parent / "objects"
+        os.environ |= {
+            "AIRFLOW__CORE__XCOM_BACKEND": STORAGE_BACKEND,
+            "AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_PATH": f"file://{storage}",
+            "AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_THRESHOLD": "40000",
+        }
+        from airflow.providers.common.io.xcom.backend import XComObjectStorageBackend
+
+        self._backend = XComObjectStorageBackend
+
+    def encoded(self, key: str, value: Any) -> str:
+        """Store a large value; return the reference to it that the database would get."""
+        owner = {"task_id": self.task_id, "dag_id": self.dag_id, "run_id": self.run_id}
+        return json.dumps(self._backend.serialize_value(value, key=key, map_index=-1, **owner))
+
+    def xcom_pull(self, *, key: str, **_: Any) -> Any:
+        """Return a value that was kept."""
+        reference = SimpleNamespace(value=super().xcom_pull(key=key), key=key)
+        return self._backend.deserialize_value(reference)
+
+
+def extract_ours(folder: str = "", *, stored: bool = False, **choices: Any) -> dict[str, Any]:
+    """Run the extract operator; with a folder, keep its chunks and its shards.
+
+    :param stored: whether chunks go to an object storage.
+    """
+    from airflow_provider_looker_segment.operators.looker import LookerRunLookOperator
+
     kept = Path(folder) if folder else None
-    ti = TaskInstance(kept)
+    ti = StoringTaskInstance(kept) if stored else TaskInstance(kept)
     rows = int(os.environ["BENCHMARK_ROWS"])
     operator = LookerRunLookOperator(task_id="extract", look_id="1", row_limit=rows, **choices)
     shards = operator.execute(ti.context())
@@ -82,27 +116,40 @@ def extract_for_identify(folder: str) -> dict[str, Any]:
     return extract_ours(folder, mapping={"exclude": OMITTED})
 
 
-def extract_unsealed() -> dict[str, Any]:
+def extract_unsealed(folder: str = "") -> dict[str, Any]:
     """Extract without its encryption."""
-    return extract_ours(seal=False)
+    _leave_unsealed()
+    return extract_ours(folder)
 
 
-def extract_checked() -> dict[str, Any]:
+def _leave_unsealed() -> None:
+    from airflow_provider_looker_segment.stores.chunks import Seal
+
+    Seal.close = lambda _, data: base64.b64encode(data).decode()  # type: ignore[method-assign]
+    Seal.open = lambda _, text, **__: base64.b64decode(text)  # type: ignore[method-assign]
+
+
+def extract_stored(folder: str = "") -> dict[str, Any]:
+    """Extract, with chunks of up to 4 MB in an object storage."""
+    return extract_ours(folder, stored=True)
+
+
+def extract_checked(folder: str = "") -> dict[str, Any]:
     """Extract, and check every message for ten destinations."""
     from airflow_provider_looker_segment.core.catalogue import load_catalogue
 
     slugs = [one.slug for one in load_catalogue().destinations]
-    return extract_ours(destinations=slugs[:10], guards={"max_unmet": 1.0})
+    return extract_ours(folder, destinations=slugs[:10], guards={"max_unmet": 1.0})
 
 
-def extract_schema() -> dict[str, Any]:
+def extract_schema(folder: str = "") -> dict[str, Any]:
     """Extract, and check the traits of every message against a schema of twelve properties."""
     text = {"type": "string", "minLength": 1}
     number = {"type": "number", "minimum": 0}
     numbers = {"orders", "revenue", "sessions", "score"}
     rules = {name: number if name in numbers else text for name in TRAITS.values()}
     schema = {"type": "object", "required": ["email", "name"], "properties": rules}
-    return extract_ours(mapping={"traits_schema": schema})
+    return extract_ours(folder, mapping={"traits_schema": schema})
 
 
 def extract_parse(path: str = "") -> dict[str, Any]:
@@ -131,13 +178,18 @@ def _kept(found: list[dict[str, Any]], path: str) -> dict[str, Any]:
     return {"items": len(found)}
 
 
-def unseal(folder: str, path: str) -> dict[str, Any]:
-    """Write the messages of a folder's chunks into a file, one a line."""
+def unseal(folder: str, path: str, way: str) -> dict[str, Any]:
+    """Write the messages of a folder's chunks into a file, one a line.
+
+    :param way: that made the chunks.
+    """
     from airflow_provider_looker_segment.connections import SegmentSettings
     from airflow_provider_looker_segment.stores.chunks import ChunkStore, Seal
 
-    seal = Seal(SegmentSettings.read("segment_default"))
-    store = ChunkStore(TaskInstance(Path(folder)), seal, task_id="extract")
+    if way == "extract_unsealed":
+        _leave_unsealed()
+    ti = (StoringTaskInstance if way == "extract_stored" else TaskInstance)(Path(folder))
+    store = ChunkStore(ti, Seal(SegmentSettings.read("segment_default")), task_id="extract")
     chunks = range(len(list(Path(folder).glob("chunk_*"))))
     lines = [line.body for index in chunks for line in store.lines(index)]
     Path(path).write_text("\n".join(lines))
@@ -194,6 +246,7 @@ WAYS: Sequence[Callable[..., dict[str, Any]]] = (
     extract_ours,
     extract_for_identify,
     extract_unsealed,
+    extract_stored,
     extract_checked,
     extract_schema,
     extract_parse,

@@ -9,22 +9,24 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import extract, identify, machine, snapshot, startup
+from benchmarks import extract, frozen, identify, machine, snapshot, startup
 from benchmarks.measure import Measured, compare, in_turn, take_turns
-
-ALTERNATIVES = Path(extract.__file__).parent / "alternatives"
 
 
 def test_alternatives_are_what_somebody_would_write() -> None:
     """Each of them has at most 20 lines."""
     lines = {
         path.name: len(path.read_text("utf-8").splitlines())
-        for path in ALTERNATIVES.iterdir()
-        if path.is_file()
+        for path in frozen.ALTERNATIVES.glob("*.py")
     }
 
     assert 4 == len(lines)
     assert max(lines.values()) <= 20, lines
+
+
+def test_alternatives_are_what_they_were() -> None:
+    """Whoever changes one changes its digest too, and measures everything again."""
+    assert frozen.DIGESTS == frozen.digests()
 
 
 @pytest.mark.airflow
