@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from benchmarks import extract, identify, snapshot, startup, whole
+from benchmarks import destinations, extract, identify, snapshot, startup, whole
 from benchmarks.frozen import digests
 from benchmarks.machine import commit, load, machine, versions
 from benchmarks.measure import ROOT
@@ -20,6 +20,7 @@ from benchmarks.measure import ROOT
 RESULTS = ROOT / "benchmarks" / "results"
 QUICK = ([20_000], 3)
 WHOLE_ROWS = 100_000
+DESTINATION_ROWS = 30_000
 FULL = ([10_000, 100_000, 1_000_000], 3)
 
 
@@ -62,8 +63,15 @@ def bench_startup(_: list[int], turns: int) -> tuple[Any, str]:
     return found, startup.as_table(found)
 
 
+def bench_destinations(sizes: list[int], turns: int) -> tuple[Any, str]:
+    """Measure what the check of destinations adds to extract."""
+    found = destinations.measure(min(DESTINATION_ROWS, max(sizes)), turns * 3)
+    return found, destinations.as_table(found)
+
+
 PARTS: dict[str, Callable[[list[int], int], tuple[Any, str]]] = {
     "extract": bench_extract,
+    "destinations": bench_destinations,
     "identify": bench_identify,
     "snapshot": bench_snapshot,
     "throttle": bench_throttle,

@@ -8,12 +8,13 @@ All ways take turns in one process after a warm-up, in processor time; the least
 counts, for whatever else a machine does only ever adds to it. What muting adds beyond the check
 is longer messages to encode and to compress.
 
-Run: ``python benchmarks/destinations.py [rows] [turns]``
+Run by itself, to be profiled: ``python -m benchmarks.destinations ROWS TURNS``
 """
 
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -29,6 +30,7 @@ from airflow_provider_looker_segment.core.look import Look, read_look
 from airflow_provider_looker_segment.core.mapping import Mapping, plan
 from airflow_provider_looker_segment.core.prepare import Preparation, Verdicts, envelope
 from airflow_provider_looker_segment.core.rows import RowStream
+from benchmarks.measure import ROOT, in_turn, table
 
 COLUMNS = ("user_id", "email", *(f"trait_{number}" for number in range(11)))
 PIECE_BYTES = 65_536
@@ -118,8 +120,8 @@ def check_s(messages: Sequence[dict[str, Any]], destinations: Sequence[str]) -> 
     return (time.process_time() - began_s) / (CHECKS * len(messages)), once_s
 
 
-def main(rows: int = 30_000, turns: int = 11) -> None:
-    """Measure and print a table."""
+def take(rows: int, turns: int) -> dict[str, Any]:
+    """Let all ways take turns in this process; return every turn in seconds."""
     body, few = document(rows), document(1_000)
     with SeenUsers() as seen:
         prepared = preparation(seen, None)
@@ -129,20 +131,50 @@ def main(rows: int = 30_000, turns: int = 11) -> None:
         check_s(messages, destinations)
     extracts: dict[str, list[float]] = {way: [] for way in WAYS}
     checks: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}
-    for _ in range(turns):
-        for way, destinations in WAYS.items():
-            extracts[way].append(extract_s(body, destinations))
-            checks[way].append(check_s(messages, destinations))
-    base_s = min(extracts["none"]) / rows
-    print(f"{rows:,} rows of {len(COLUMNS)} columns, {turns} turns, processor time of a row\n")
-    heads = f"{'the check':>12}{'of extract without':>21}{'once':>12}"
-    print(f"{'destinations':<14}{'extract':>12}{heads}")
-    for way, seconds in extracts.items():
-        extract = f"{way:<14}{min(seconds) / rows * 1e6:>9.1f} µs"
-        alone_s, once_s = map(min, zip(*checks[way], strict=True))
-        check = f"{alone_s * 1e6:>9.2f} µs{alone_s / base_s * 100:>19.1f} %{once_s * 1e3:>9.1f} ms"
-        print(extract + check if WAYS[way] else extract)
+    for turn in range(turns):
+        for way in in_turn(list(WAYS), turn):
+            extracts[way].append(extract_s(body, WAYS[way]))
+            checks[way].append(check_s(messages, WAYS[way]))
+    return {"extract_s": extracts, "check_s": checks}
+
+
+def measure(rows: int, turns: int) -> dict[str, Any]:
+    """Measure in a process of its own."""
+    words = [sys.executable, "-m", "benchmarks.destinations", str(rows), str(turns)]
+    done = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    each_turn = json.loads(done.stdout.splitlines()[-1])
+    base_s = min(each_turn["extract_s"]["none"]) / rows
+    ways = {}
+    for way, destinations in WAYS.items():
+        alone_s, once_s = map(min, zip(*each_turn["check_s"][way], strict=True))
+        ways[way] = {
+            "extract_s": min(each_turn["extract_s"][way]) / rows,
+            "check_s": alone_s if destinations else None,
+            "check_of_extract": alone_s / base_s if destinations else None,
+            "once_s": once_s if destinations else None,
+        }
+    return {"rows": rows, "turns": turns, "ways": ways, "each_turn": each_turn}
+
+
+def as_table(result: dict[str, Any]) -> str:
+    """Return the figures for people."""
+    rows = []
+    for way, one in result["ways"].items():
+        extract = (way, f"{one['extract_s'] * 1e6:.1f}")
+        if one["check_s"] is None:
+            rows.append((*extract, "", "", ""))
+            continue
+        share, once = f"{one['check_of_extract']:.1%}", f"{one['once_s'] * 1e3:.1f}"
+        rows.append((*extract, f"{one['check_s'] * 1e6:.2f}", share, once))
+    head = (
+        f"destinations, {result['rows']:,} rows",
+        "extract, CPU µs a row",
+        "the check, µs",
+        "of extract without",
+        "once, ms",
+    )
+    return table(head, rows)
 
 
 if __name__ == "__main__":
-    main(*(int(word) for word in sys.argv[1:]))
+    print(json.dumps(take(*map(int, sys.argv[1:]))))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import extract, frozen, identify, machine, snapshot, startup
+from benchmarks import destinations, extract, frozen, identify, machine, snapshot, startup
 from benchmarks.measure import Measured, compare, in_turn, take_turns
 
 
@@ -118,3 +118,29 @@ def test_results_tell_of_the_machine_but_not_where_it_is() -> None:
     assert str(machine.ROOT) not in said
     assert not re.search(rf"\b{re.escape(socket.gethostname())}\b", said)
     assert {"python", "apache-airflow", "looker-sdk"} < machine.versions().keys()
+
+
+def test_the_first_batch_opens_the_time_in_which_the_rest_arrives() -> None:
+    """Three batches of 500 in a second and a half: two of them within the time."""
+    arrivals = [(10.0, 500), (10.5, 500), (11.0, 500)]
+
+    assert identify.sending_rate(arrivals) == pytest.approx(1_000)
+
+
+@pytest.mark.airflow
+def test_building_is_measured_beside_as_many_tasks_of_airflows_own() -> None:
+    """Both take time, and a later DAG takes less than the first."""
+    ours, empty = startup.build("ours"), startup.build("empty")
+
+    assert 0 < ours[1] < ours[0]
+    assert 0 < empty[1] < empty[0]
+
+
+@pytest.mark.slow
+def test_every_set_of_destinations_is_beside_extract_without() -> None:
+    """The check alone is compared with what extract takes for a row."""
+    found = destinations.measure(500, 2)["ways"]
+
+    assert set(destinations.WAYS) == set(found)
+    assert found["none"]["check_of_extract"] is None
+    assert 0 < found["1"]["check_of_extract"] < found["all 77"]["check_of_extract"] < 1
