@@ -92,9 +92,9 @@ class _Packer:
             return False
         self._waiting.append(data)
         self._waiting_bytes += len(data)
-        if not self.messages:
-            self._first_row = line.row_number
-        self._last_row = line.row_number
+        # A mode with a snapshot has its lines in the order of its users.
+        self._first_row = min(self._first_row or line.row_number, line.row_number)
+        self._last_row = max(self._last_row, line.row_number)
         self.messages += 1
         return True
 

@@ -135,7 +135,12 @@ def user_state(columns: Sequence[Any]) -> UserState:
 
 def step_row(key: bytes, step: Step) -> tuple[Any, ...]:
     """Return a step's row of the table ``steps``."""
-    return (key, step[0], step[1], bits(step[2]), *step[3:])
+    action, fingerprint, names, window, told, ordinal, position, skeleton = step
+    # SQLite asks its adapters about each value that is not exactly a number, such as an enum's.
+    return (
+        *(key, int(action), fingerprint, bits(names), window, int(told)),
+        *(ordinal, position, skeleton),
+    )
 
 
 def step_of(columns: Sequence[Any]) -> Step:
@@ -144,44 +149,8 @@ def step_of(columns: Sequence[Any]) -> Step:
 
 
 def add_steps(database: sqlite3.Connection, rows: Iterable[tuple[Any, ...]]) -> None:
-    """Keep steps in the order in which they come, for :func:`sort_steps`."""
-    database.execute(
-        f"CREATE TEMP TABLE IF NOT EXISTS pending AS SELECT key, {STEP_COLUMNS} "  # noqa: S608
-        "FROM main.steps WHERE false"
-    )
-    database.executemany("INSERT INTO pending VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
-
-
-def add_unchanged(
-    database: sqlite3.Connection, rows: Iterable[tuple[bytes, bytes, int, int]], window: int
-) -> None:
-    """Keep the steps of users who have not changed: those of nearly all users on most days.
-
-    :param rows: key, fingerprint, told and ordinal of each.
-    """
-    database.executemany(
-        f"INSERT INTO pending VALUES "  # noqa: S608 - numbers of our own
-        f"(?, {Action.UNCHANGED:d}, ?, x'', {window:d}, ?, ?, NULL, NULL)",
-        rows,
-    )
-
-
-def sort_steps(database: sqlite3.Connection) -> None:
-    """Move the steps that were added into the candidate, in the order of their users.
-
-    A table that grows at random places would be read and written over and over. Of two steps about
-    a user the one that does something is kept: that the Look holds them, it says too.
-    """
-    add_steps(database, ())
-    database.execute(
-        "DELETE FROM main.steps WHERE action = ? AND key IN (SELECT key FROM pending)",
-        (Action.OBSERVE,),
-    )
-    database.execute(
-        f"INSERT OR IGNORE INTO main.steps SELECT key, {STEP_COLUMNS} "  # noqa: S608
-        "FROM pending ORDER BY key, action"
-    )
-    database.execute("DELETE FROM pending")
+    """Add steps to a candidate; in the order of their keys they are quickest."""
+    database.executemany("INSERT INTO steps VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
 
 def batches(

@@ -58,10 +58,10 @@ class SnapshotSeal:
         """
         return self._opened(sealed, where).decode()
 
-    def close_block(self, texts: Sequence[str]) -> bytes:
-        """Compress and seal texts without line breaks."""
+    def close_block(self, texts: Sequence[bytes]) -> bytes:
+        """Compress and seal texts, in UTF-8 and without line breaks."""
         nonce = os.urandom(_NONCE_BYTES)
-        packed = zlib.compress("\n".join(texts).encode(), _LEVEL)
+        packed = zlib.compress(b"\n".join(texts), _LEVEL)
         return nonce + self._cipher.encrypt(nonce, packed, None)
 
     def open_block(self, sealed: bytes, *, where: str) -> list[str]:

@@ -162,7 +162,6 @@ def write(
     tables.add_steps(
         database, [tables.step_row(key_of(at), step) for at, (_, step) in enumerate(found)]
     )
-    tables.sort_steps(database)
     said = {
         "run": "run",
         "window": WINDOW,

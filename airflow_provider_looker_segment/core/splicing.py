@@ -1,0 +1,142 @@
+"""Messages of a sync made from text: what core.snapshot adds to a mapped message, put at its end.
+
+The text of a mapped message enters, that of the message to send leaves, and nothing is parsed. A
+message whose text is not plain enough is left to core.snapshot; where both apply they agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from airflow_provider_looker_segment.core.encoding import encode
+from airflow_provider_looker_segment.core.history import Told
+from airflow_provider_looker_segment.core.mapping import EMAIL_TRAIT
+from airflow_provider_looker_segment.core.snapshot import Names, Rules
+
+UNKNOWN = 0
+"""The shape of a message that is not plain enough."""
+
+_MOST_SHAPES = 4_000
+_MOST_ENDINGS = 4_000
+_TRAITS = ',"traits":{'
+_EMAIL = f'"{EMAIL_TRAIT}":"'
+
+
+class _Shape(NamedTuple):
+    """The names that a message has traits of.
+
+    :param names: bits of those that have a value.
+    :param nulls: the others.
+    """
+
+    names: int
+    nulls: tuple[str, ...]
+    traits: int
+    has_email: bool
+
+
+class Spliced(NamedTuple):
+    """A message to send.
+
+    :param traits: how many it has.
+    :param names: bits of those that Segment holds once it has accepted the message.
+    """
+
+    text: str
+    traits: int
+    names: int
+
+
+class Splicer:
+    """Makes messages from text.
+
+    :param names: of the snapshot; new names are added to it.
+    """
+
+    def __init__(self, rules: Rules, names: Names) -> None:
+        self._rules = rules
+        self._names = names
+        self._shapes: list[_Shape | None] = [None]
+        self._numbers: dict[tuple[tuple[str, ...], tuple[str, ...]], int] = {}
+        self._endings: dict[tuple[int, int, int], tuple[str, int, int] | None] = {}
+
+    def shape(self, body: Mapping[str, Any]) -> int:
+        """Return the number of a message's shape, which :meth:`message` needs.
+
+        :param body: as mapped.
+        """
+        traits = body["traits"]
+        nulls = ()
+        if None in traits.values():
+            nulls = tuple(name for name, value in traits.items() if value is None)
+        seen = tuple(traits), nulls
+        number = self._numbers.get(seen)
+        if number is None:
+            if len(self._shapes) >= _MOST_SHAPES:
+                return UNKNOWN
+            number = self._numbers[seen] = self._new_shape(traits, nulls)
+        # Other parts of a message, after its traits, are seldom there.
+        return number if next(reversed(body)) == "traits" else UNKNOWN
+
+    def _new_shape(self, traits: Mapping[str, Any], nulls: tuple[str, ...]) -> int:
+        if not traits or self._rules.trait in traits:
+            return UNKNOWN
+        has_email = traits.get(EMAIL_TRAIT) is not None
+        shape = _Shape(self._names.of(traits), nulls, len(traits), has_email)
+        self._shapes.append(shape)
+        return len(self._shapes) - 1
+
+    def message(self, text: str, shape: int, told: Told, known: int) -> Spliced | None:
+        """Build the message about a user whose row is at hand; ``None`` where it is not plain.
+
+        :param text: of the mapped message.
+        :param told: whether it says that they are in or have left.
+        :param known: bits of the traits that Segment may hold.
+        """
+        asked = shape, told, known
+        if asked in self._endings:
+            ending = self._endings[asked]
+        else:
+            if len(self._endings) >= _MOST_ENDINGS:
+                self._endings.clear()
+            ending = self._endings[asked] = self._ending(shape, told, known)
+        if ending is None:
+            return None
+        added, traits, names = ending
+        return Spliced(f"{text[:-2]}{added}" if added else text, traits, names)
+
+    def _ending(self, number: int, told: Told, known: int) -> tuple[str, int, int] | None:
+        shape = self._shapes[number]
+        if shape is None:
+            return None
+        added: dict[str, bool | None] = {}
+        if self._rules.trait:
+            added[self._rules.trait] = told == Told.IN
+        elif self._rules.mirrors and told == Told.LEFT:
+            return None
+        names = shape.names | self._names.of(added)
+        for name in self._names.listed(known & ~names):
+            if name not in shape.nulls:
+                added[name] = None
+        text = f",{encode(added)[1:]}}}" if added else ""
+        return text, shape.traits + len(added), names
+
+    def skeleton(self, text: str, shape: int) -> str | None:
+        """Return the text of a message's skeleton; ``None`` where the message is not plain.
+
+        :param text: of the mapped message.
+        """
+        known = self._shapes[shape]
+        if known is None:
+            return None
+        # No quote within a name or a value is without a backslash: this is where the traits begin.
+        begin = text.index(_TRAITS) + len(_TRAITS)
+        if not known.has_email:
+            return f"{text[:begin]}}}}}"
+        # And this is the name of a trait, for traits are not nested.
+        email = text.index(_EMAIL, begin)
+        end = text.index('"', email + len(_EMAIL))
+        if text[end - 1] == "\\":
+            return None
+        return f"{text[:begin]}{text[email : end + 1]}}}}}"
