@@ -14,6 +14,7 @@ from typing import Any
 from fsspec.implementations.memory import MemoryFileSystem
 
 from airflow_provider_looker_segment.core.chunking import Line
+from airflow_provider_looker_segment.core.encoding import encode
 from airflow_provider_looker_segment.core.history import Fates, ShardFates
 from airflow_provider_looker_segment.core.identity import fingerprint
 from airflow_provider_looker_segment.core.snapshot import Rules
@@ -194,7 +195,7 @@ class Sync:
         name = name or new_name()
         store = self.store
         rows = [
-            Line(number, json.dumps(mapped(user, traits)))
+            Line(number, encode(mapped(user, traits)))
             for number, (user, traits) in enumerate(cohort.items(), start=1)
             if BAD not in traits
         ]
@@ -208,7 +209,7 @@ class Sync:
                 window=window,
                 complete=complete,
                 forgotten=frozenset(self.key(user) for user in self.forgotten),
-                refusal=lambda message, _: "too_large" if message["traits"].get(HUGE) else "",
+                refusal=lambda text, _: "too_large" if json.loads(text)["traits"].get(HUGE) else "",
             )
             for user in [user for user, traits in cohort.items() if BAD in traits]:
                 diff.observe("userId", user)

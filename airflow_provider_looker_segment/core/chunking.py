@@ -40,6 +40,8 @@ class Line(NamedTuple):
 class Chunk:
     """Packed lines.
 
+    :param first_row: the smallest number of a row among them.
+    :param last_row: the largest.
     :param data: the compressed lines.
     :param digest: of ``data``, so that a reader can tell a chunk from a part of one.
     """
@@ -92,9 +94,10 @@ class _Packer:
             return False
         self._waiting.append(data)
         self._waiting_bytes += len(data)
-        # A mode with a snapshot has its lines in the order of its users.
-        self._first_row = min(self._first_row or line.row_number, line.row_number)
+        # With a snapshot, lines are in the order of its users.
         self._last_row = max(self._last_row, line.row_number)
+        if line.row_number < self._first_row or not self._first_row:
+            self._first_row = line.row_number
         self.messages += 1
         return True
 

@@ -6,10 +6,10 @@ and the message lacks is sent as null, and no trait outside this sync is ever to
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
 from typing import Any, Literal
 
 from airflow_provider_looker_segment.core.encoding import encode_sorted
@@ -149,11 +149,14 @@ class Composer:
     def __init__(self, rules: Rules, names: Names) -> None:
         self._rules = rules
         self._names = names
-        self._salt = rules.salt.encode("utf-8", "surrogatepass")
+        salt = rules.salt.encode("utf-8", "surrogatepass")
+        self._salted = blake2b(digest_size=16, key=salt[:64])
 
     def fingerprint(self, body: Mapping[str, Any]) -> bytes:
         """Sixteen bytes that stand for a mapped message, whatever the order of its columns."""
-        return hashlib.blake2b(encode_sorted(body), digest_size=16, key=self._salt[:64]).digest()
+        digest = self._salted.copy()
+        digest.update(encode_sorted(body))
+        return digest.digest()
 
     def message(self, body: dict[str, Any], told: Told, known: int) -> tuple[dict[str, Any], int]:
         """Build the message about a user whose row, or whose stored body, is at hand.

@@ -61,13 +61,13 @@ class Splicer:
         self._numbers: dict[tuple[tuple[str, ...], tuple[str, ...]], int] = {}
         self._endings: dict[tuple[int, int, int], tuple[str, int, int] | None] = {}
 
-    def shape(self, body: Mapping[str, Any]) -> int:
+    def shape(self, body: dict[str, Any]) -> int:
         """Return the number of a message's shape, which :meth:`message` needs.
 
         :param body: as mapped.
         """
         traits = body["traits"]
-        nulls = ()
+        nulls: tuple[str, ...] = ()
         if None in traits.values():
             nulls = tuple(name for name, value in traits.items() if value is None)
         seen = tuple(traits), nulls
@@ -113,7 +113,7 @@ class Splicer:
         added: dict[str, bool | None] = {}
         if self._rules.trait:
             added[self._rules.trait] = told == Told.IN
-        elif self._rules.mirrors and told == Told.LEFT:
+        elif told == Told.LEFT:
             return None
         names = shape.names | self._names.of(added)
         for name in self._names.listed(known & ~names):
@@ -131,12 +131,12 @@ class Splicer:
         if known is None:
             return None
         # No quote within a name or a value is without a backslash: this is where the traits begin.
-        begin = text.index(_TRAITS) + len(_TRAITS)
+        begin = text.find(_TRAITS) + len(_TRAITS)
         if not known.has_email:
             return f"{text[:begin]}}}}}"
         # And this is the name of a trait, for traits are not nested.
-        email = text.index(_EMAIL, begin)
-        end = text.index('"', email + len(_EMAIL))
-        if text[end - 1] == "\\":
+        email = text.find(_EMAIL, begin)
+        end = text.find('"', email + len(_EMAIL))
+        if email < 0 or text[end - 1] == "\\":
             return None
         return f"{text[:begin]}{text[email : end + 1]}}}}}"

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from airflow_provider_looker_segment.core.chunking import Line
-from airflow_provider_looker_segment.core.encoding import may_exceed, sent_bytes
+from airflow_provider_looker_segment.core.encoding import decode, may_exceed, sent_bytes
 from airflow_provider_looker_segment.core.history import Fates
 from airflow_provider_looker_segment.core.limits import MAX_TRAITS
 from airflow_provider_looker_segment.core.manifest import Manifest
@@ -114,11 +114,11 @@ class RunHistory:
             return
         folder = self._stack.enter_context(TemporaryDirectory(prefix="looker-segment-"))
 
-        def refusal(message: dict[str, Any], text: str) -> str:
+        def refusal(text: str, traits: int) -> str:
             limit = preparation.max_body_bytes
-            if may_exceed(text, limit) and sent_bytes(message) > limit:
+            if may_exceed(text, limit) and sent_bytes(decode(text)) > limit:
                 return "message_too_large"
-            return "too_many_traits" if len(message["traits"]) > MAX_TRAITS else ""
+            return "too_many_traits" if traits > MAX_TRAITS else ""
 
         self._diff = Diff(
             self._base,

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_looker_segment.core.history import Action, Step, UserState
+from airflow_provider_looker_segment.core.history import Step, UserState
 
 FORMAT = 1
 BATCH_ROWS = 2_000

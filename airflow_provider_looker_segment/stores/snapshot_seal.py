@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from struct import iter_unpack
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -20,6 +21,7 @@ SECRET_BYTES = 32
 """Bytes of a sync's secret."""
 
 _NONCE_BYTES = 12
+_NONCES = 250
 _LEVEL = 1
 """Of compression: these texts are written at each run and seldom read."""
 
@@ -36,6 +38,7 @@ class SnapshotSeal:
         self.fingerprint = _derived(secret, b"fingerprint")[:8].hex()
         self._users = hashlib.blake2b(digest_size=16, key=_derived(secret, b"users"))
         self._cipher = AESGCM(_derived(secret, b"texts"))
+        self._nonces: Iterator[bytes] = iter(())
 
     def key(self, kind: str, identifier: str) -> bytes:
         """Return what stands for a user: sixteen bytes.
@@ -48,7 +51,7 @@ class SnapshotSeal:
 
     def close(self, text: str) -> bytes:
         """Seal one text."""
-        nonce = os.urandom(_NONCE_BYTES)
+        nonce = self._nonce()
         return nonce + self._cipher.encrypt(nonce, text.encode(), None)
 
     def open(self, sealed: bytes, *, where: str) -> str:
@@ -60,7 +63,7 @@ class SnapshotSeal:
 
     def close_block(self, texts: Sequence[bytes]) -> bytes:
         """Compress and seal texts, in UTF-8 and without line breaks."""
-        nonce = os.urandom(_NONCE_BYTES)
+        nonce = self._nonce()
         packed = zlib.compress(b"\n".join(texts), _LEVEL)
         return nonce + self._cipher.encrypt(nonce, packed, None)
 
@@ -70,6 +73,15 @@ class SnapshotSeal:
         :raises PermanentError: when it is damaged, or another secret sealed it.
         """
         return zlib.decompress(self._opened(sealed, where)).decode().split("\n")
+
+    def _nonce(self) -> bytes:
+        """Return random bytes; many are asked for at once, for asking takes longest."""
+        nonce = next(self._nonces, None)
+        if nonce is None:
+            drawn = os.urandom(_NONCE_BYTES * _NONCES)
+            self._nonces = iter([nonce for (nonce,) in iter_unpack(f"{_NONCE_BYTES}s", drawn)])
+            nonce = next(self._nonces)
+        return nonce
 
     def _opened(self, sealed: bytes, where: str) -> bytes:
         try:

@@ -24,22 +24,16 @@ _PART_USERS = 1_000
 _HELD_BYTES = 3 << 20
 """Bytes of messages that wait in memory before they are written."""
 
-_HEAD = Struct(">16s16sI")
+_HEAD = Struct(">16s16sIH")
 _COUNT_BYTES = 4
 _NONCE_BYTES = 12
 _SECRET_BITS = 128
 _NO_FINGERPRINT = b"\0" * 16
 
 
-class SeenRow(NamedTuple):
-    """What a run saw of a user.
-
-    :param text: the message as JSON; empty where the row is none.
-    """
-
-    fingerprint: bytes
-    row_number: int
-    text: bytes
+SeenRow = tuple[bytes, int, int, bytes]
+"""What a run saw of a user: the fingerprint, the number and the shape of a row, and its message as
+JSON, which is empty where the row is no message."""
 
 
 class Part(NamedTuple):
@@ -71,16 +65,17 @@ class RowSorter:
         self._held = _nothing_held()
         self._held_bytes = 0
 
-    def add(self, key: bytes, fingerprint: bytes, row_number: int, text: str) -> None:
+    def add(self, key: bytes, fingerprint: bytes, row_number: int, shape: int, text: str) -> None:
         """Take the message of a row.
 
         :param key: 16 bytes, as uniform as those of a hash.
         :param fingerprint: 16 bytes.
+        :param shape: two bytes; see :class:`~.core.splicing.Splicer`.
         :param text: the message as JSON, without line breaks.
         """
         heads, texts = self._held[key[0] << 2 | key[1] >> 6]
         data = text.encode()
-        heads.append(_HEAD.pack(key, fingerprint, row_number))
+        heads.append(_HEAD.pack(key, fingerprint, row_number, shape))
         texts.append(data)
         self._held_bytes += len(data) + _HEAD.size
         if self._held_bytes > _HELD_BYTES:
@@ -88,7 +83,7 @@ class RowSorter:
 
     def observe(self, key: bytes) -> None:
         """Take a row that is no message."""
-        self.add(key, _NO_FINGERPRINT, 0, "")
+        self.add(key, _NO_FINGERPRINT, 0, 0, "")
 
     def parts(self, *, beside: int) -> Iterator[Part]:
         """Return what was added, in the order of the keys.
@@ -126,9 +121,7 @@ class RowSorter:
         self._file.flush()
         self._held, self._held_bytes = _nothing_held(), 0
 
-    def _read(
-        self, borders: array[int], first: int, after: int
-    ) -> Iterator[tuple[int, bytes]]:
+    def _read(self, borders: array[int], first: int, after: int) -> Iterator[tuple[int, bytes]]:
         begin = borders[first]
         data = os.pread(self._file.fileno(), borders[after] - begin, begin)
         for group in range(first, after):
@@ -141,10 +134,10 @@ class RowSorter:
         end = _COUNT_BYTES + count * _HEAD.size
         texts = data[end:].split(b"\n")
         heads = _HEAD.iter_unpack(data[_COUNT_BYTES:end])
-        for (key, fingerprint, row_number), text in zip(heads, texts, strict=True):
+        for (key, fingerprint, row_number, shape), text in zip(heads, texts, strict=True):
             # Of two rows of a user the one that is a message counts.
             if text or key not in rows:
-                rows[key] = SeenRow(fingerprint, row_number, text)
+                rows[key] = (fingerprint, row_number, shape, text)
 
 
 def _nothing_held() -> list[tuple[list[bytes], list[bytes]]]:

@@ -32,7 +32,8 @@ def round_trip(lines: list[Line], max_bytes: int) -> None:
     at = 0
     for chunk in chunks:
         own = lines[at : at + chunk.messages]
-        assert (chunk.first_row, chunk.last_row) == (own[0].row_number, own[-1].row_number)
+        numbers = [line.row_number for line in own]
+        assert (chunk.first_row, chunk.last_row) == (min(numbers), max(numbers))
         assert len(chunk.data) <= max_bytes
         assert chunk.digest == digest(chunk.data)
         at += chunk.messages
@@ -42,7 +43,7 @@ def round_trip(lines: list[Line], max_bytes: int) -> None:
 @given(texts=st.lists(bodies, max_size=30), extra=st.integers(0, 100_000))
 def test_packing_is_undone(texts: list[str], extra: int) -> None:
     """Unpacked chunks are the packed lines in their order, and no chunk is too large."""
-    lines = [Line(2 * number + 1, text) for number, text in enumerate(texts)]
+    lines = [Line(9 * number % 31 + 1, text) for number, text in enumerate(texts)]
     round_trip(lines, SMALLEST + extra)
 
 

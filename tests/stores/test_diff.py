@@ -1,0 +1,122 @@
+"""What a run decides about each user is what the core says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from airflow_provider_looker_segment.core.chunking import Line
+from airflow_provider_looker_segment.core.encoding import encode
+from airflow_provider_looker_segment.core.history import (
+    Action,
+    Run,
+    Told,
+    UserState,
+    decide_seen,
+)
+from airflow_provider_looker_segment.core.snapshot import Composer, Names, Rules
+from airflow_provider_looker_segment.stores import snapshot_database as tables
+from airflow_provider_looker_segment.stores.diff import Diff
+from airflow_provider_looker_segment.stores.snapshot_seal import SnapshotSeal
+
+SEAL = SnapshotSeal(b"s" * 32)
+BODY = SEAL.close(encode({"userId": "u", "traits": {}}))
+WINDOW = 3
+
+windows = st.integers(1, 5)
+states = st.builds(
+    UserState,
+    fingerprint=st.sampled_from([None, b"same", b"another"]),
+    names=st.just(0),
+    window=st.none() | windows,
+    seen=windows,
+    told=st.sampled_from([int(told) for told in Told]),
+    dirty=st.booleans(),
+    origin=st.just(1),
+    ordinal=st.just(0),
+    touched=st.just(1),
+    skeleton=st.none(),
+    body=st.sampled_from([None, BODY]),
+)
+SAME = UserState(b"same", 0, 2, 2, Told.IN, False, 1, 0, 1, None, None)
+
+
+@given(
+    known=st.lists(st.none() | states, max_size=12),
+    newest=st.none() | windows,
+    rules=st.sampled_from([Rules("changed"), Rules("mirror", "membership", "in")]),
+    complete=st.booleans(),
+)
+@example(
+    known=[SAME, SAME._replace(told=Told.LEFT), SAME._replace(window=5), SAME._replace(dirty=True)],
+    newest=2,
+    rules=Rules("mirror", "membership", "in"),
+    complete=True,
+)
+@example(
+    known=[SAME, SAME._replace(told=Told.LEFT)],
+    newest=5,
+    rules=Rules("mirror", "membership", "in"),
+    complete=True,
+)
+def test_each_row_is_decided_as_the_core_says(
+    known: list[UserState | None], newest: int | None, *, rules: Rules, complete: bool
+) -> None:
+    """Whatever is known of its user, whatever the window."""
+    run = Run.after(newest, window=WINDOW, complete=complete, mirrors=rules.mirrors)
+    composer = Composer(rules, Names())
+    bodies = [{"userId": f"u{at}", "traits": {"a": at}} for at in range(len(known))]
+    prints = [composer.fingerprint(body) for body in bodies]
+    states = [
+        state._replace(fingerprint=own) if state and state.fingerprint == b"same" else state
+        for state, own in zip(known, prints, strict=True)
+    ]
+    keys = [SEAL.key("userId", body["userId"]) for body in bodies]
+    with TemporaryDirectory() as folder:
+        base = Path(folder, "base")
+        write(base, newest, dict(zip(keys, states, strict=True)))
+        diff = Diff(
+            *(base, Path(folder)),
+            seal=SEAL,
+            rules=rules,
+            run="run",
+            window=WINDOW,
+            complete=complete,
+        )
+        lines = list(diff.lines(rows(bodies)))
+        diff.close()
+        with closing(tables.connect(diff.candidate)) as database:
+            found = database.execute(f"SELECT key, {tables.STEP_COLUMNS} FROM steps")
+            steps = {key: tables.step_of(columns) for key, *columns in found}
+
+    decided = [decide_seen(*pair, run) for pair in zip(states, prints, strict=True)]
+    assert [(action, told) for action, told in decided] == [
+        (steps[key].action, steps[key].told) for key in keys
+    ]
+    sent = sum(action in (Action.SEND, Action.RESEND) for action, _ in decided)
+    assert (sent, sent) == (len(lines), diff.messages)
+    unchanged = sum(action == Action.UNCHANGED for action, _ in decided)
+    assert unchanged == diff.counts["unchanged"]
+
+
+def rows(bodies: list[dict[str, Any]]) -> Iterator[tuple[Line, dict[str, Any]]]:
+    """Return the rows as mapping does."""
+    return ((Line(number, encode(body)), body) for number, body in enumerate(bodies, start=1))
+
+
+def write(base: Path, newest: int | None, states: dict[bytes, UserState | None]) -> None:
+    """Write a snapshot."""
+    tables.create_snapshot(base)
+    database = tables.connect(base)
+    tables.write_facts(database, {"generation": 1, "newest": newest, "names": []})
+    database.executemany(
+        "INSERT INTO users VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [tables.user_row(key, state) for key, state in states.items() if state is not None],
+    )
+    tables.close(database)
