@@ -10,14 +10,14 @@ import json
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
-from benchmarks import destinations, extract, identify, snapshot, startup, whole
+from benchmarks import destinations, extract, identify, snapshot, startup, targets, whole
 from benchmarks.frozen import digests
 from benchmarks.machine import commit, load, machine, versions
-from benchmarks.measure import ROOT
 
-RESULTS = ROOT / "benchmarks" / "results"
+RESULTS = Path("benchmarks/results")
 QUICK = ([20_000], 3)
 WHOLE_ROWS = 100_000
 DESTINATION_ROWS = 30_000
@@ -89,6 +89,7 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="10,000, 100,000 and 1,000,000 rows")
     parser.add_argument("--rows", type=int, action="append", help="another size; may be repeated")
     parser.add_argument("--turns", type=int, help="how often each way is measured")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the figures")
     chosen = parser.parse_args()
     sizes, turns = FULL if chosen.full else QUICK
     sizes, turns = chosen.rows or sizes, chosen.turns or turns
@@ -104,16 +105,18 @@ def main() -> None:
     }
     told = {"commit": found["commit"], **found["machine"], **found["versions"], **found["load"]}
     print(" · ".join(f"{key} {value}" for key, value in told.items()), flush=True)
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{began:%Y-%m-%dT%H%M%S}.json"
+    chosen.results.mkdir(exist_ok=True)
+    path = chosen.results / f"{began:%Y-%m-%dT%H%M%S}.json"
     for part in chosen.parts or PARTS:
         start_s = time.monotonic()
         found[part], text = PARTS[part](sizes, turns)
         found["seconds"][part] = round(time.monotonic() - start_s, 1)
         found["load"][part] = load()
         print(f"\n{text}", flush=True)
+        found["targets"] = targets.judge(found)
         path.write_text(json.dumps(found, indent=1) + "\n")
-    print(f"\n{path.relative_to(ROOT)}")
+    print(f"\n{targets.as_table(found['targets'])}")
+    print(f"\n{path}")
 
 
 if __name__ == "__main__":

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import re
 import socket
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from benchmarks import destinations, extract, frozen, identify, machine, snapshot, startup
+from benchmarks import destinations, extract, frozen, identify, machine, snapshot, startup, targets
+from benchmarks.__main__ import PARTS
 from benchmarks.measure import Measured, compare, in_turn, take_turns
 
 
@@ -52,14 +56,20 @@ def test_the_providers_info_imports_nothing_else() -> None:
 
 @pytest.mark.slow
 def test_extract_and_its_alternatives_agree_row_by_row() -> None:
-    """Every way to extract makes the same of each row."""
-    extract.check()
+    """Every way to extract makes the same of each row; then it is measured."""
+    (result,), _ = PARTS["extract"]([400], 1)
+
+    assert set(extract.WAYS) == set(result["ways"])
+    assert {400} == {way["items"] for way in result["ways"].values()}
 
 
 @pytest.mark.slow
 def test_identify_and_its_alternatives_agree_row_by_row() -> None:
-    """Every way to identify sends the same about each user."""
-    identify.check()
+    """Every way to identify sends the same about each user; then it is measured."""
+    (latencies,), _ = PARTS["identify"]([400], 1)
+
+    assert [0.0, 0.06] == [result["latency_s"] for result in latencies]
+    assert {400} == {result["ways"]["identify_ours"]["items"] for result in latencies}
 
 
 @pytest.mark.parametrize(
@@ -139,8 +149,74 @@ def test_building_is_measured_beside_as_many_tasks_of_airflows_own() -> None:
 @pytest.mark.slow
 def test_every_set_of_destinations_is_beside_extract_without() -> None:
     """The check alone is compared with what extract takes for a row."""
-    found = destinations.measure(500, 2)["ways"]
+    found = destinations.measure(500, 3)["ways"]
 
     assert set(destinations.WAYS) == set(found)
     assert found["none"]["check_of_extract"] is None
     assert 0 < found["1"]["check_of_extract"] < found["all 77"]["check_of_extract"] < 1
+
+
+def test_a_target_is_met_up_to_its_limit_and_missed_beyond() -> None:
+    """Figures are judged as they were measured, not as they are rounded."""
+    most = targets.Target("", 1.3, ".1f", lambda _: ())
+    least = targets.Target("", 1.3, ".1f", lambda _: (), at_most=False)
+
+    assert ["met", "met", "missed"] == [most.verdict(value) for value in (1.2, 1.3, 1.3001)]
+    assert ["missed", "met", "met"] == [least.verdict(value) for value in (1.2999, 1.3, 1.4)]
+
+
+def test_a_target_whose_part_did_not_run_is_not_measured() -> None:
+    """Nothing is said about what nobody has measured, not even that it is met."""
+    judged = targets.judge({})
+
+    assert [target.name for target in targets.TARGETS] == [one["target"] for one in judged]
+    assert {"not measured"} == {one["verdict"] for one in judged}
+    assert len(judged) + 2 == len(targets.as_table(judged).splitlines())
+
+
+def test_verdicts_are_computed_from_the_results() -> None:
+    """Half the speed of (b) misses, a hundredth of its memory meets; memory needs two sizes."""
+
+    def result(rows: int, speed: float) -> dict[str, Any]:
+        ours = {"peak_mb": 150.0, "speed_of_ours": 1.0, "cpu_of_ours": 1.0}
+        loop = {"peak_mb": 15_000.0, "speed_of_ours": speed, "cpu_of_ours": 0.8}
+        ways = {"extract_ours": ours, "extract_unsealed": ours, "extract_loop": loop}
+        return {"rows": rows, "ways": ways}
+
+    def verdicts(results: list[dict[str, Any]]) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for one in targets.judge({"extract": results}):
+            found.setdefault(one["target"], []).append(one["verdict"])
+        return found
+
+    alone = verdicts([result(1_000_000, 0.5)])
+    both = verdicts([result(10_000, 1.0), result(1_000_000, 0.5)])
+
+    assert ["missed"] == alone["extract, times as fast as (b)"]
+    assert ["met", "missed"] == both["extract, times as fast as (b)"]
+    assert ["met"] == alone["extract, share of (b)'s memory"]
+    assert ["not measured"] == alone["extract, growth of its memory"]
+    assert ["met"] == both["extract, growth of its memory"]
+
+
+@pytest.mark.slow
+def test_a_bench_ends_with_its_targets(tmp_path: Path) -> None:
+    """The targets are a table for people, and the same as JSON."""
+    words = ["destinations", "--rows", "400", "--turns", "1", "--results", str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", *words],
+        cwd=machine.ROOT,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    text = next(tmp_path.glob("*.json")).read_text()
+    found = json.loads(text)
+    judged = {one["target"]: one["verdict"] for one in found["targets"]}
+
+    assert targets.as_table(found["targets"]) in done.stdout
+    assert judged["destinations, share of extract"] in ("met", "missed")
+    assert judged["identify, messages lost"] == "not measured"
+    assert frozen.DIGESTS == found["alternatives"]
+    assert str(machine.ROOT) not in text
+    assert str(tmp_path) not in text
