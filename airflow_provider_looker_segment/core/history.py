@@ -298,11 +298,12 @@ def shard_fates(first: int, receipt: Receipt, *, cleared: bool) -> ShardFates:
     :param first: position of its first message among those of the run.
     :param cleared: whether the task was cleared, so that an earlier receipt may be lost.
     """
-    decided = receipt.accepted + receipt.refused
+    # Of those who were forgotten a commit keeps nothing, whatever it is told of their messages.
+    decided = receipt.decided
     if receipt.refused > len(receipt.refused_at):
         # Beyond the last that is known, nobody knows which.
         decided = receipt.refused_at[-1] + 1 if receipt.refused_at else 0
-    is_unsure = cleared or decided < receipt.accepted + receipt.refused
+    is_unsure = cleared or decided < receipt.decided
     return ShardFates(
         first=first,
         messages=receipt.messages,

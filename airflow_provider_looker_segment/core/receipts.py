@@ -1,7 +1,8 @@
 """What became of messages: receipts that add, and the books that must balance.
 
 Counts enter, counts leave; no message and no value is kept.
-A message is accepted, refused, of unknown fate, or not sent; there is no fifth.
+A message is accepted, refused, of unknown fate, or not sent, unless its user was forgotten since
+it was made: then it is no message any more.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ class Receipt:
     :param accepted: Segment answered that it took them.
     :param refused: Segment refused each of them by itself, for what it says.
     :param unknown: they were sent and no answer came; Segment may or may not have them.
+    :param forgotten: left out, because their users were forgotten since they were made.
     :param requests: requests made, repeats included.
     :param sent_bytes: bytes of the request bodies.
     :param refused_at: which of a shard's messages were refused, from 0: the first
@@ -35,6 +37,7 @@ class Receipt:
     accepted: int = 0
     refused: int = 0
     unknown: int = 0
+    forgotten: int = 0
     requests: int = 0
     sent_bytes: int = 0
     seconds: float = 0.0
@@ -44,14 +47,19 @@ class Receipt:
     def refuse(self, row_number: int) -> None:
         """Note that Segment refused the next message by itself."""
         if len(self.refused_at) < MAX_REFUSED_AT:
-            self.refused_at.append(self.accepted + self.refused)
+            self.refused_at.append(self.decided)
         self.refused += 1
         self.problems.add("refused_by_segment", "", row_number)
 
     @property
+    def decided(self) -> int:
+        """Messages of which nothing more is to be heard."""
+        return self.accepted + self.refused + self.forgotten
+
+    @property
     def not_sent(self) -> int:
-        """Messages that never left."""
-        return self.messages - self.accepted - self.refused - self.unknown
+        """Messages that never left, and should have."""
+        return self.messages - self.decided - self.unknown
 
     @property
     def is_complete(self) -> bool:
@@ -61,7 +69,8 @@ class Receipt:
     @property
     def is_possible(self) -> bool:
         """Whether no figure is negative, so that nothing is counted that is not there."""
-        return min(self.accepted, self.refused, self.unknown, self.not_sent) >= 0
+        counts = (self.accepted, self.refused, self.unknown, self.forgotten, self.not_sent)
+        return min(counts) >= 0
 
     def __add__(self, other: Receipt) -> Receipt:
         problems = Problems()
@@ -72,6 +81,7 @@ class Receipt:
             accepted=self.accepted + other.accepted,
             refused=self.refused + other.refused,
             unknown=self.unknown + other.unknown,
+            forgotten=self.forgotten + other.forgotten,
             requests=self.requests + other.requests,
             sent_bytes=self.sent_bytes + other.sent_bytes,
             seconds=max(self.seconds, other.seconds),
@@ -90,9 +100,10 @@ class Receipt:
         return cls(**{**said, "problems": Problems(said["problems"])})
 
     def __str__(self) -> str:
+        forgotten = f", {self.forgotten:,} forgotten" if self.forgotten else ""
         return (
             f"{counted(self.messages, 'message')}: {self.accepted:,} accepted by Segment, "
-            f"{self.refused:,} refused, {self.unknown:,} unknown, {self.not_sent:,} not sent "
-            f"({counted(self.requests, 'request')}, {self.sent_bytes:,} bytes, "
+            f"{self.refused:,} refused, {self.unknown:,} unknown, {self.not_sent:,} not sent"
+            f"{forgotten} ({counted(self.requests, 'request')}, {self.sent_bytes:,} bytes, "
             f"{self.seconds:.1f} s)"
         )

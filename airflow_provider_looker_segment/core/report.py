@@ -69,8 +69,9 @@ class Report:
             "rejected": manifest["rejected"],
             "unchanged": manifest["unchanged"],
             "superseded": manifest["superseded"],
-            "forgotten": manifest["forgotten"],
-            "messages": manifest["messages"],
+            # Who was forgotten after extract had made their message counts as before it.
+            "forgotten": manifest["forgotten"] + receipt.forgotten,
+            "messages": manifest["messages"] - receipt.forgotten,
             "resent": manifest["resent"],
             "left": manifest["left"],
             "new_users": manifest["new_users"],

@@ -49,35 +49,46 @@ class Message:
     """One message, ready to send.
 
     :param size_bytes: of its JSON, as the client encodes it.
+    :param is_forgotten: whether it must not be sent.
     """
 
     row_number: int
     body: dict[str, Any]
     size_bytes: int
+    is_forgotten: bool = False
 
 
 def messages(
-    lines: Iterable[Line], *, shared: dict[str, Any], ids: MessageIds
+    lines: Iterable[Line],
+    *,
+    shared: dict[str, Any],
+    ids: MessageIds,
+    is_forgotten: Callable[[dict[str, Any]], bool],
 ) -> Iterator[Message]:
     """Complete the messages of a shard.
 
     :param shared: what all messages of the run have in common.
+    :param is_forgotten: whether nothing may be sent about the user of a message's own part.
     """
     frame = sent_bytes(complete(shared, {}, "0" * MESSAGE_ID_CHARS))
     for line in lines:
         own = json.loads(line.body)
         body = complete(shared, own, ids.of(line.body))
-        yield Message(line.row_number, body, frame + sent_bytes(own))
+        yield Message(line.row_number, body, frame + sent_bytes(own), is_forgotten(own))
 
 
 def batches(found: Iterable[Message], *, max_messages: int) -> Iterator[list[Message]]:
-    """Group messages into batches that fit one request each, in their order."""
+    """Group messages into batches that fit one request each, in their order.
+
+    One that must not be sent is a batch of its own, so that what is decided has no gaps.
+    """
     batch: list[Message] = []
     size = _ENVELOPE_BYTES
     limit = min(max_messages, MAX_BATCH_MESSAGES)
     for message in found:
         added = message.size_bytes + len(", ")
-        if batch and (size + added > MAX_BATCH_BYTES or len(batch) >= limit):
+        alone = message.is_forgotten or (bool(batch) and batch[-1].is_forgotten)
+        if batch and (alone or size + added > MAX_BATCH_BYTES or len(batch) >= limit):
             yield batch
             batch, size = [], _ENVELOPE_BYTES
         batch.append(message)
@@ -123,7 +134,10 @@ class Delivery:
         before_s = self.receipt.seconds
         try:
             for batch in batches(found, max_messages=self._pace.max_messages):
-                self._deliver(batch)
+                if batch[0].is_forgotten:
+                    self.receipt.forgotten += 1
+                else:
+                    self._deliver(batch)
             if self._last_refusal and self.receipt.refused > 1 and not self.receipt.accepted:
                 # Different messages and not one accepted: it is not the messages.
                 raise stopped(self._last_refusal, self._hook.settings)

@@ -20,7 +20,7 @@ from airflow_provider_looker_segment.exceptions import PermanentError, Transient
 from airflow_provider_looker_segment.hooks.delivery import Delivery, Message, messages
 from airflow_provider_looker_segment.hooks.segment import SegmentHook
 from airflow_provider_looker_segment.operators.errors import airflow_errors
-from airflow_provider_looker_segment.operators.lateness import refuse_late
+from airflow_provider_looker_segment.operators.lateness import Forgotten, refuse_late
 from airflow_provider_looker_segment.operators.progress_log import ProgressLog
 from airflow_provider_looker_segment.stores.chunks import (
     MANIFEST_KEY,
@@ -30,6 +30,7 @@ from airflow_provider_looker_segment.stores.chunks import (
 )
 from airflow_provider_looker_segment.stores.progress import Progress
 from airflow_provider_looker_segment.stores.rejects import Reject, RejectWriter
+from airflow_provider_looker_segment.stores.syncs import SyncStore
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -53,7 +54,7 @@ def run(operator: SegmentIdentifyOperator, context: Context) -> None:
             under_way=min(pace.max_messages, MAX_BATCH_MESSAGES),
         )
         receipt = progress.resume(messages=operator.shard["messages"])
-        done = receipt.accepted + receipt.refused
+        done = receipt.decided
         told = ProgressLog(operator.log, "messages", total=receipt.messages, done=done)
         rejects: RejectWriter | None = None
 
@@ -65,7 +66,7 @@ def run(operator: SegmentIdentifyOperator, context: Context) -> None:
 
         def on_progress(receipt: Receipt) -> None:
             progress.record(receipt)
-            told.at(receipt.accepted + receipt.refused)
+            told.at(receipt.decided)
             # Said before more leaves, because a killed worker says nothing afterwards.
             _push(operator, ti, manifest, progress.certain(receipt, sending=True), rejects=rejects)
 
@@ -101,7 +102,10 @@ def run(operator: SegmentIdentifyOperator, context: Context) -> None:
             delivery = Delivery(
                 hook, pace, receipt=receipt, on_progress=on_progress, on_refused=on_refused
             )
-            delivery.run(messages(lines, shared=manifest.shared, ids=ids))
+            forgotten = Forgotten(SyncStore(manifest.sync_id))
+            delivery.run(
+                messages(lines, shared=manifest.shared, ids=ids, is_forgotten=forgotten.has)
+            )
         finally:
             outcome = progress.certain(receipt, sending=False)
             _push(operator, ti, manifest, outcome)

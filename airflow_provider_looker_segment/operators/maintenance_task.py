@@ -178,7 +178,7 @@ class Maintenance:
         if now.rejects:
             seal = Seal(SegmentSettings.read(now.segment_conn_id))
             files = rejects.forget(now.rejects, seal, {user})
-        says = "no run sends them any more; a run that is under way still may"
+        says = "no run sends them any more; one that is sending now may for ten seconds"
         if store is None:
             says += ". " + _FORGOTTEN_WITHOUT_SNAPSHOT
         elif not is_known and not files:

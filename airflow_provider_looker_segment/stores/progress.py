@@ -44,7 +44,9 @@ class Progress:
             receipt = Receipt(messages=messages)
         if self._is_retry:
             # A killed try could not say what was on its way; without a store, nor what arrived.
-            self._maybe_sent = messages if self._store is None else _done(receipt) + self._under_way
+            self._maybe_sent = (
+                messages if self._store is None else receipt.decided + self._under_way
+            )
         return receipt
 
     def _recorded(self) -> Receipt | None:
@@ -67,11 +69,7 @@ class Progress:
 
         :param sending: whether a batch may be on its way when the worker is killed.
         """
-        done = _done(receipt)
+        done = receipt.decided
         sent = done + (self._under_way if sending else receipt.unknown)
         unknown = min(max(sent, self._maybe_sent), receipt.messages) - done
         return replace(receipt, unknown=unknown)
-
-
-def _done(receipt: Receipt) -> int:
-    return receipt.accepted + receipt.refused

@@ -28,6 +28,7 @@ receipts = st.builds(
         accepted=counts,
         refused=counts,
         unknown=counts,
+        forgotten=counts,
         requests=counts,
         sent_bytes=counts,
         seconds=st.floats(0, 1e6),
@@ -58,12 +59,10 @@ def test_plain_json_and_back(receipt: Receipt) -> None:
 
 @given(receipt=receipts)
 def test_every_message_has_one_fate(receipt: Receipt) -> None:
-    """Accepted, refused, unknown and not sent are all messages; complete means none is open."""
-    fates = receipt.accepted + receipt.refused + receipt.unknown + receipt.not_sent
-    assert fates == receipt.messages
-    assert receipt.is_complete == (receipt.accepted + receipt.refused == receipt.messages) or (
-        receipt.unknown > 0
-    )
+    """Accepted, refused, unknown, forgotten, not sent: no sixth; complete means none is open."""
+    fates = receipt.accepted + receipt.refused + receipt.unknown + receipt.forgotten
+    assert fates + receipt.not_sent == receipt.messages
+    assert receipt.is_complete == (receipt.decided == receipt.messages) or (receipt.unknown > 0)
 
 
 def test_in_words() -> None:

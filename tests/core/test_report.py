@@ -63,6 +63,19 @@ def test_good_run() -> None:
     Report.of(manifest(rows=0, messages=0, duplicates=0, rejected=0), []).check(max_rejected=0)
 
 
+def test_who_is_forgotten_on_the_way_is_accounted_for() -> None:
+    """Their message is none any more, the books balance, and nothing is missing."""
+    shard = Receipt(messages=8, accepted=6, forgotten=2)
+    report = Report.of(manifest(forgotten=1, rows=11), [shard])
+    report.check(max_rejected=0)
+    said = report.as_dict()
+    assert (6, 6, 3, 0) == tuple(
+        said[name] for name in ("messages", "accepted", "forgotten", "not_sent")
+    )
+    too_many = Report.of(manifest(), [Receipt(messages=8, accepted=7, forgotten=2)])
+    assert "the books should balance" in fails(too_many)
+
+
 def test_books_do_not_balance() -> None:
     """Rows without an outcome, or more answers than messages, are never green."""
     assert "the books should balance" in fails(Report.of(manifest(rows=11), [receipt(8)]))

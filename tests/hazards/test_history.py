@@ -933,6 +933,53 @@ def test_nothing_of_a_forgotten_user_is_left(begin: Open, tmp_path: Path) -> Non
     assert "approve" in str(late.errors["extract"])
 
 
+@pytest.mark.parametrize("mode", ["full", *MODES])
+def test_who_was_forgotten_after_extract_gets_no_message(begin: Open, mode: str) -> None:
+    """What is in the chunks about them is left out, also in a run that was over, and counted."""
+    choices = MODES.get(mode, {"mode": "full"})
+    first = green(begin(0, users(1, 2, 3, 4), **choices))
+    dead = begin(1, users(1, 2, 4, 5, note="new"), **choices).extract()
+    dead.is_over = True
+    for user in ("u-2", "u-3"):
+        maintain(first, "forget", user)
+    before = len(first.sent)
+    # Airflow ended the run; somebody clears what comes after extract.
+    dead.is_over = False
+    assert {} == dead.identify().report().errors
+
+    about = [message["userId"] for message in first.sent[before:]]
+    assert ["u-1", "u-4", "u-5"] == sorted(about)
+    left = 1 if choices["mode"] == "mirror" else 0
+    names = ("messages", "accepted", "not_sent", "forgotten")
+    assert (3, 3, 0, 1 + left) == tuple(dead.books[name] for name in names)
+    after = green(begin(2, users(1, 2, 4, 5, note="newer"), **choices))
+    assert (3, 1) == tuple(after.books[name] for name in ("messages", "forgotten"))
+
+
+@pytest.mark.parametrize("has_state_store", [True, False])
+def test_who_is_forgotten_while_identify_goes_on_gets_no_message(
+    begin: Open, sandbox: Any, clock: Any, *, has_state_store: bool
+) -> None:
+    """Neither by a retry, which goes on behind what was left out."""
+    first = green(begin(-1, users(0, note="before"), mode="full"))
+    cohort = users(*range(60), note="n")
+    flow = begin(0, cohort, mode="full", max_messages_per_second=SMALL_BATCHES)
+    flow.has_state_store = has_state_store
+    flow.extract()
+    sandbox.segment_faults.add("status", status=401, path=BATCH, after=2, times=1)
+    flow.identify()
+    assert 0 < len(flow.sent) < 40
+    for user in ("u-59", "u-58", "u-40"):
+        maintain(first, "forget", user)
+
+    assert {} == flow.identify().report().errors
+
+    assert set(cohort) - {"u-59", "u-58", "u-40"} == {m["userId"] for m in flow.sent}
+    assert (57, 57, 0, 3) == tuple(
+        flow.books[name] for name in ("messages", "accepted", "unknown", "forgotten")
+    )
+
+
 def test_a_bad_row_of_a_forgotten_user_is_kept_nowhere(begin: Open, tmp_path: Path) -> None:
     """Their row is no message; it is counted, and not put aside for people to look at."""
     kept = {"rejects": f"file://{tmp_path}/rejects", "guards": {"max_rejected": 1}}
