@@ -14,6 +14,9 @@ from typing import Any
 
 from airflow_provider_looker_segment.exceptions import PermanentError
 
+MOST_FORMER_FOLDERS = 50
+"""Folders of rejected rows that a sync remembers: a template may name another one each day."""
+
 
 def how_to_reset(sync_id: str) -> str:
     """Say how a sync is reset, with and without a shell."""
@@ -69,6 +72,7 @@ class SyncRecord:
         until there is one.
     :param stopped: the run that waits for approval.
     :param rejects: the folder of rejected rows.
+    :param former_rejects: other folders that runs have kept them in, the latest last.
     :param segment_conn_id: the connection whose write key seals chunks and rejected rows.
     """
 
@@ -83,6 +87,7 @@ class SyncRecord:
     stopped: StoppedRun | None = None
     rejects: str = ""
     segment_conn_id: str = ""
+    former_rejects: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the record as plain JSON."""
@@ -96,7 +101,23 @@ class SyncRecord:
         stopped = values.get("stopped")
         if stopped is not None:
             values["stopped"] = StoppedRun(**stopped)
+        values["former_rejects"] = tuple(values.get("former_rejects", ()))
         return cls(**values)
+
+    def keeping(self, folder: str, segment_conn_id: str) -> SyncRecord:
+        """Note where a run keeps rejected rows, and whose write key seals them.
+
+        :param folder: empty where none are kept.
+        """
+        former = [known for known in (*self.former_rejects, self.rejects) if known != folder]
+        # A folder that was named again is no former one, and the latest come last.
+        former = list(dict.fromkeys(reversed([known for known in former if known])))
+        return replace(
+            self,
+            rejects=folder,
+            segment_conn_id=segment_conn_id,
+            former_rejects=tuple(reversed(former[:MOST_FORMER_FOLDERS])),
+        )
 
     def is_beyond(self, end: datetime) -> bool:
         """Whether a newer window than one that ends so was reported."""

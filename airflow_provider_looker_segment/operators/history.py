@@ -335,9 +335,7 @@ def remember(manifest: Manifest, sync: SyncStore, ti: Any, *, sent: bool, green:
         record = replace(
             record,
             look_id=manifest.look["id"],
-            rejects=manifest.rejects_folder,
-            segment_conn_id=manifest.segment_conn_id,
-        )
+        ).keeping(manifest.rejects_folder, manifest.segment_conn_id)
     if green:
         record = replace(record, rows=manifest.rows, contract=manifest.contract or record.contract)
     sync.write(record)

@@ -53,6 +53,11 @@ def plan_history(
     asked = arguments.expressions("filters", operator.filters)
     manifest.contract = _contract(operator, record, planned, asked, manifest=manifest, rules=rules)
     end = datetime.fromisoformat(str(manifest.window["end"]))
+    if manifest.rejects_folder and not manifest.dry_run:
+        # Whoever forgets somebody looks there, though the run is stopped and never reported.
+        noted = record.keeping(manifest.rejects_folder, segment.conn_id)
+        if noted != record:
+            sync.write(noted)
     store = None
     whose: dict[str, Any] = {}
     if rules is None:

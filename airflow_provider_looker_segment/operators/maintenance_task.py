@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,14 @@ _FORGOTTEN_UNKNOWN = (
 _FORGOTTEN_WITHOUT_SNAPSHOT = (
     "The sync has no snapshot, so nobody can tell whether it has sent anything about them: see "
     "that the id is spelt as Segment shows it"
+)
+
+_REJECTS_UNREAD = (
+    "Some files of rejected rows could not be read, and may hold them: `unread_rejects` says how "
+    "many in which folder, and null where the folder itself could not be. Another write key has "
+    "sealed them, as before a rotation or for another sync. They can be deleted by hand; each is "
+    f"deleted once it is {rejects.TIME_TO_LIVE.days} days old, by the next run that keeps rows "
+    "there or by forgetting once more"
 )
 
 
@@ -146,7 +155,13 @@ class Maintenance:
         now = self._sync.read()
         if now != record:
             self._clear(now)
-        self._sync.write(SyncRecord(rejects=now.rejects, segment_conn_id=now.segment_conn_id))
+        self._sync.write(
+            SyncRecord(
+                rejects=now.rejects,
+                segment_conn_id=now.segment_conn_id,
+                former_rejects=now.former_rejects,
+            )
+        )
         return {"sync_id": self._sync.sync_id, "says": "the next run sends everything"}
 
     def _clear(self, record: SyncRecord) -> None:
@@ -174,16 +189,32 @@ class Maintenance:
             self._drop(now.stopped, now)
         generation = max(generation, now.generation)
         self._sync.write(replace(now, stopped=None, generation=generation))
-        files = 0
-        if now.rejects:
-            seal = Seal(SegmentSettings.read(now.segment_conn_id))
-            files = rejects.forget(now.rejects, seal, {user})
+        kept = self._forget_rejects(now, user)
+        files = sum(found.deleted for found in kept.values())
         says = "no run sends them any more; one that is sending now may for ten seconds"
         if store is None:
             says += ". " + _FORGOTTEN_WITHOUT_SNAPSHOT
         elif not is_known and not files:
             says += ". " + _FORGOTTEN_UNKNOWN
-        return {"sync_id": self._sync.sync_id, "says": says, "deleted_rejects": files}
+        unread = {place: found.unread for place, found in kept.items() if found.unread != 0}
+        if unread:
+            says += ". " + _REJECTS_UNREAD
+        return {
+            "sync_id": self._sync.sync_id,
+            "says": says,
+            "deleted_rejects": files,
+            "unread_rejects": unread,
+        }
+
+    @staticmethod
+    def _forget_rejects(record: SyncRecord, user: str) -> dict[str, rejects.Forgetting]:
+        """Delete what is kept of somebody's rejected rows, wherever runs have kept any."""
+        folders = [folder for folder in (record.rejects, *record.former_rejects) if folder]
+        if not folders:
+            return {}
+        seal = Seal(SegmentSettings.read(record.segment_conn_id))
+        now = datetime.now(UTC)
+        return {folder: rejects.forget(folder, seal, {user}, now=now) for folder in folders}
 
     def _drop(self, stopped: StoppedRun | None, record: SyncRecord) -> None:
         """Delete a run that waits: they may be in it, and it cannot be approved without them."""

@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow.sdk import ObjectStoragePath
 
@@ -237,28 +237,53 @@ class RejectWriter:
                         path.unlink(missing_ok=True)
 
 
-def forget(folder: str, seal: Seal, values: Collection[str]) -> int:
-    """Delete the files that hold a row or a message about somebody; return how many.
+class Forgetting(NamedTuple):
+    """What came of looking for somebody in a folder.
 
-    :param seal: of this sync; files that it cannot open are another's, and stay.
+    :param deleted: files that held something of them.
+    :param unread: files that could not be read, and stay; ``None`` where the folder could not be.
+    """
+
+    deleted: int
+    unread: int | None
+
+
+def forget(folder: str, seal: Seal, values: Collection[str], *, now: datetime) -> Forgetting:
+    """Delete the files that hold a row or a message about somebody, or whose time is over.
+
+    :param seal: of this sync; files that it cannot open are another's or older than a rotation of
+        the write key, and stay.
     :param values: ids and e-mail addresses, in whatever spelling.
     """
     values = {spelling for value in values for spelling in (value, value.lower())}
-    path = ObjectStoragePath(folder)
-    deleted = 0
-    for file in list(path.iterdir()) if path.is_dir() else ():
-        if file.name.endswith(_ENDING) and _mentions(file, seal, values):
-            file.unlink(missing_ok=True)
-            deleted += 1
-    return deleted
+    deleted = unread = 0
+    try:
+        path = ObjectStoragePath(folder)
+        files = list(path.iterdir()) if path.is_dir() else []
+    except Exception as error:  # noqa: BLE001 - each kind of storage has errors of its own
+        log.warning("The rejects in %s could not be looked at (%s).", folder, type(error).__name__)
+        return Forgetting(0, None)
+    for file in files:
+        if not file.name.endswith(_ENDING):
+            continue
+        try:
+            expires = _expires(file)
+            is_over = expires is not None and expires <= now
+            if is_over or _mentions(file, seal, values):
+                file.unlink(missing_ok=True)
+                deleted += not is_over
+        except FileNotFoundError:
+            # Somebody else deletes at the same time.
+            continue
+        except Exception as error:  # noqa: BLE001 - see above; a damaged file says no more either
+            log.warning("Rejects %s could not be looked at (%s).", file, type(error).__name__)
+            unread += 1
+    return Forgetting(deleted, unread)
 
 
 def _mentions(file: ObjectStoragePath, seal: Seal, values: Collection[str]) -> bool:
-    try:
-        found = _read(file.read_text(encoding="ascii"), seal, where=f"Rejects {file}")
-        return any(_holds(reject.content, values) for reject in found)
-    except (PermanentError, ValueError):
-        return False
+    found = _read(file.read_text(encoding="ascii"), seal, where=f"Rejects {file}")
+    return any(_holds(reject.content, values) for reject in found)
 
 
 def _holds(content: Any, values: Collection[str]) -> bool:

@@ -7,7 +7,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from airflow_provider_looker_segment.core.sync import StoppedRun, SyncRecord, how_to_reset
+from airflow_provider_looker_segment.core.sync import (
+    MOST_FORMER_FOLDERS,
+    StoppedRun,
+    SyncRecord,
+    how_to_reset,
+)
 from airflow_provider_looker_segment.exceptions import PermanentError
 
 MAY, JUNE = (datetime(2019, month, 1, tzinfo=UTC) for month in (5, 6))
@@ -50,3 +55,16 @@ def test_whoever_must_reset_learns_how() -> None:
 
     assert "snapshot_maintenance with action reset and sync_id my dag/42" in said
     assert "--sync 'my dag/42'" in said
+
+
+def test_former_folders_are_few_and_the_latest_last() -> None:
+    """A template may name another folder each day; one that is named again is no former one."""
+    record = SyncRecord()
+    for day in (*range(60), 30, 31):
+        record = record.keeping(f"s3://bucket/{day}", "segment_default")
+    back = SyncRecord.from_dict(json.loads(json.dumps(record.as_dict())))
+
+    assert back == record
+    assert MOST_FORMER_FOLDERS == len(record.former_rejects)
+    assert ("s3://bucket/31", "s3://bucket/30") == (record.rejects, record.former_rejects[-1])
+    assert record.keeping("", "other").former_rejects[-1] == "s3://bucket/31"

@@ -991,6 +991,52 @@ def test_a_bad_row_of_a_forgotten_user_is_kept_nowhere(begin: Open, tmp_path: Pa
     assert (2, 1) == (flow.books["rejected"], flow.books["rejects"][0]["rows"])
 
 
+def test_rejects_in_former_folders_are_forgotten_too(begin: Open, tmp_path: Path) -> None:
+    """Whether a run was reported or stopped there, before a reset, and where none are kept now."""
+    folders = [tmp_path / name for name in ("stopped", "green", "none")]
+    bad = {**users(1), "u-2": {"note": ["a", "list"]}}
+    begin(0, bad, sync_id="one", rejects=f"file://{folders[0]}", guards={"max_rejected": 0}).run()
+    lenient = {"guards": {"max_rejected": 1}, "sync_id": "one"}
+    green(begin(0, bad, rejects=f"file://{folders[1]}", **lenient))
+    flow = green(begin(1, bad, **lenient))
+    maintain(flow, "reset")
+    assert [1, 1] == [len([*folder.iterdir()]) for folder in folders[:2]]
+
+    said = maintain(flow, "forget", "u-2")
+
+    assert (2, {}) == (said["deleted_rejects"], said["unread_rejects"])
+    assert [0, 0] == [len([*folder.iterdir()]) for folder in folders[:2]]
+
+
+def test_rejects_that_cannot_be_read_are_told_of(
+    begin: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sandbox: Any
+) -> None:
+    """Files of before a rotation, and folders whose storage is gone, are counted by their place."""
+    folders = [f"file://{tmp_path}/rejects", "gone://bucket/rejects"]
+    bad = {**users(1), "u-2": {"note": ["a", "list"]}}
+    lenient = {"guards": {"max_rejected": 1}}
+    flow = green(begin(0, bad, rejects=folders[0], **lenient))
+    sync = SyncStore(flow.books["sync_id"])
+    sync.write(replace(sync.read(), former_rejects=(folders[1],)))
+    connect(monkeypatch, sandbox, password="rotated-write-key")
+
+    said = maintain(flow, "forget", "u-2")
+
+    assert (0, {folders[0]: 1, folders[1]: None}) == (
+        said["deleted_rejects"],
+        said["unread_rejects"],
+    )
+    assert "could not be read" in said["says"]
+    assert "u-2" not in json.dumps(said)
+    # Once their time is over, nobody need read them.
+    (file,) = (tmp_path / "rejects").iterdir()
+    head, _, rest = file.read_text().partition("\n")
+    past = {**json.loads(head), "expires": "2020-01-01T00:00:00+00:00"}
+    file.write_text(json.dumps(past) + "\n" + rest)
+    assert {folders[1]: None} == maintain(flow, "forget", "u-2")["unread_rejects"]
+    assert not file.exists()
+
+
 @pytest.mark.parametrize("action", [("forget", "u-1"), ("reset",)])
 def test_what_a_killed_task_has_written_in_part_is_deleted(
     begin: Open, tmp_path: Path, action: tuple[str, ...]

@@ -299,6 +299,6 @@ def test_forgetting_knows_every_spelling(tmp_path: Path, cell: object, user: str
     """A cell holds what Looker sent; a user is whom the mapping made of it."""
     write(tmp_path, Reject(1, "array_value", "", {"users.id": cell}))
 
-    assert 0 == forget(f"file://{tmp_path}", SEAL, ["somebody else"])
-    assert 1 == forget(f"file://{tmp_path}", SEAL, [user])
+    assert (0, 0) == forget(f"file://{tmp_path}", SEAL, ["somebody else"], now=NOW)
+    assert (1, 0) == forget(f"file://{tmp_path}", SEAL, [user], now=NOW)
     assert [] == list(tmp_path.iterdir())
