@@ -7,10 +7,11 @@ Windows are their ends in microseconds since 1970; an equal window counts as new
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from enum import IntEnum
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 from airflow_provider_looker_segment.core.receipts import Receipt
@@ -343,6 +344,18 @@ class Fates:
         if at < shard.decided:
             return Fate.REFUSED if position in self._refused else Fate.ACCEPTED
         return Fate.MAYBE if at < shard.decided + shard.maybe else Fate.NOT_SENT
+
+    def accepted(self) -> Iterator[range]:
+        """Return the positions of all accepted messages, in ascending ranges."""
+        refused = sorted(self._refused)
+        for shard, following in zip_longest(self._shards, self._firsts[1:]):
+            first = shard.first
+            end = _MORE_THAN_ANY_RUN if following is None else following
+            after = min(first + min(shard.decided, shard.messages), end)
+            for at in refused[bisect_left(refused, first) : bisect_left(refused, after)]:
+                yield range(first, at)
+                first = at + 1
+            yield range(first, after)
 
     def as_list(self) -> list[dict[str, Any]]:
         """Return the fates as plain JSON."""

@@ -14,7 +14,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_looker_segment.core.history import Action, Fate, Fates, Run, settle
+from airflow_provider_looker_segment.core.history import Action, Fates, Run, settle
 from airflow_provider_looker_segment.core.snapshot import Names
 from airflow_provider_looker_segment.stores import snapshot_database as tables
 from airflow_provider_looker_segment.stores.snapshot_seal import SnapshotSeal
@@ -42,7 +42,8 @@ _ORDINARY = """INSERT OR REPLACE INTO main.users
     CASE s.action WHEN :send THEN NULL ELSE u.body END
     FROM run.steps AS s LEFT JOIN main.users AS u ON u.key = s.key
     WHERE ((s.action = :unchanged AND u.window IS NOT NULL)
-        OR (s.action = :send AND fate(s.position) = :accepted))
+        OR (s.action = :send AND s.position <= (SELECT last FROM temp.accepted
+            WHERE first <= s.position ORDER BY first DESC LIMIT 1)))
     AND NOT EXISTS (SELECT 1 FROM main.forgotten AS f WHERE f.key = s.key)
     ORDER BY s.key"""
 _STEP_WIDTH = len(tables.STEP_COLUMNS.split(","))
@@ -111,11 +112,13 @@ def merge(target: Path, candidate: Path, fates: Fates) -> None:
 
 
 def _settle_ordinary(database: sqlite3.Connection, fates: Fates, run: Run, serial: int) -> None:
-    database.create_function("fate", 1, lambda position: int(fates.of(position)))
+    # For each message, asking a table takes a fifth of the time of asking Python.
+    database.execute("CREATE TEMP TABLE accepted (first INTEGER PRIMARY KEY, last INTEGER)")
+    ranges = ((found.start, found[-1]) for found in fates.accepted() if found)
+    database.executemany("INSERT INTO accepted VALUES (?, ?)", ranges)
     said = {
         "send": Action.SEND,
         "unchanged": Action.UNCHANGED,
-        "accepted": Fate.ACCEPTED,
         "window": run.window,
         "serial": serial,
     }
