@@ -32,6 +32,8 @@ WAYS = {
 }
 SYNC_MESSAGES = {0.0: 5_000, 0.06: 200}
 """Messages for alternative (b), by latency; its rate does not depend on how many there are."""
+CLIENT_MESSAGES = 100_000
+"""The most messages for alternative (a), which loses the more of them the more there are."""
 PER_SECOND = 1_000
 THROTTLED_S = 20
 CHECKED_ROWS = 2_000
@@ -101,20 +103,22 @@ def measure(rows: int, turns: int) -> list[dict[str, Any]]:
     results = []
     with serving(rows) as server:
         chunks, lines = prepare(server, rows)
-        sources = {
-            "identify_ours": chunks,
-            "identify_client": lines,
-            "identify_sync": server.folder / "few",
-        }
-        for latency_s, most in SYNC_MESSAGES.items():
-            with lines.open() as file:
-                sources["identify_sync"].write_text("".join(islice(file, most)))
+        sources = {way: server.folder / way for way in WAYS} | {"identify_ours": chunks}
+        for latency_s, few in SYNC_MESSAGES.items():
+            given = {
+                "identify_ours": rows,
+                "identify_client": min(rows, CLIENT_MESSAGES),
+                "identify_sync": min(rows, few),
+            }
+            for way in ("identify_client", "identify_sync"):
+                with lines.open() as file:
+                    sources[way].write_text("".join(islice(file, given[way])))
             once = partial(_once, server, sources, latency_s)
             found = take_turns(list(WAYS), turns, once)
             assert {rows} == {turn.items for turn in found["identify_ours"]}, "messages are lost"
             ways = compare(found, "identify_ours")
-            for way in ways:
-                ways[way]["given"] = min(rows, most) if way == "identify_sync" else rows
+            for way, messages in given.items():
+                ways[way]["given"] = messages
             results.append({"rows": rows, "latency_s": latency_s, "turns": turns, "ways": ways})
     return results
 

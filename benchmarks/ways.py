@@ -266,6 +266,9 @@ def main(name: str, *arguments: str) -> None:
     import airflow_provider_looker_segment.operators.extract_task
     import airflow_provider_looker_segment.operators.identify_task  # noqa: F401
 
+    if name == "extract_stored":
+        import airflow.providers.common.io.xcom.backend  # noqa: F401
+
     way = next(way for way in WAYS if way.__name__ == name)
     idle_mb = psutil.Process().memory_info().rss / 2**20
     began, cpu_began = time.perf_counter(), time.process_time()

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from benchmarks import __main__ as bench
 from benchmarks import destinations, extract, frozen, identify, machine, snapshot, startup, targets
-from benchmarks.__main__ import PARTS
 from benchmarks.measure import Measured, compare, in_turn, take_turns
 
 
@@ -57,7 +57,7 @@ def test_the_providers_info_imports_nothing_else() -> None:
 @pytest.mark.slow
 def test_extract_and_its_alternatives_agree_row_by_row() -> None:
     """Every way to extract makes the same of each row; then it is measured."""
-    (result,), _ = PARTS["extract"]([400], 1)
+    (result,), _ = bench.PARTS["extract"]({400: 1})
 
     assert set(extract.WAYS) == set(result["ways"])
     assert {400} == {way["items"] for way in result["ways"].values()}
@@ -66,7 +66,7 @@ def test_extract_and_its_alternatives_agree_row_by_row() -> None:
 @pytest.mark.slow
 def test_identify_and_its_alternatives_agree_row_by_row() -> None:
     """Every way to identify sends the same about each user; then it is measured."""
-    (latencies,), _ = PARTS["identify"]([400], 1)
+    (latencies,), _ = bench.PARTS["identify"]({400: 1})
 
     assert [0.0, 0.06] == [result["latency_s"] for result in latencies]
     assert {400} == {result["ways"]["identify_ours"]["items"] for result in latencies}
@@ -197,6 +197,22 @@ def test_verdicts_are_computed_from_the_results() -> None:
     assert ["met"] == alone["extract, share of (b)'s memory"]
     assert ["not measured"] == alone["extract, growth of its memory"]
     assert ["met"] == both["extract, growth of its memory"]
+
+
+@pytest.mark.parametrize(
+    ("words", "part", "turns"),
+    [
+        ([], "extract", {20_000: 3}),
+        (["--full"], "extract", {10_000: 3, 100_000: 3, 1_000_000: 3}),
+        (["--full"], "identify", {100_000: 3, 1_000_000: 2}),
+        (["--rows", "50", "--rows", "70", "--turns", "5"], "identify", {50: 5, 70: 5}),
+    ],
+)
+def test_sizes_are_the_parts_own_unless_others_are_asked_for(
+    words: list[str], part: str, turns: dict[int, int]
+) -> None:
+    """A full run takes fewer turns where one of them takes minutes."""
+    assert turns == bench.sizes_of(part, bench.arguments(words))
 
 
 @pytest.mark.slow
