@@ -309,9 +309,8 @@ def commit(manifest: Manifest, fates: Fates, sync: SyncStore) -> None:
     if not said or manifest.dry_run:
         return
     generation = store_of(manifest, sync).commit(said["run"], fates)
-    record = sync.read()
-    sync.write(
-        replace(
+    sync.update(
+        lambda record: replace(
             record,
             look_id=manifest.look["id"],
             source=said["source"],
@@ -329,16 +328,18 @@ def remember(manifest: Manifest, sync: SyncStore, ti: Any, *, sent: bool, green:
     """
     if manifest.dry_run:
         return
-    record = sync.read()
-    if sent or green:
-        record = record.reported(str(manifest.window["end"]))
-        record = replace(
-            record,
-            look_id=manifest.look["id"],
-        ).keeping(manifest.rejects_folder, manifest.segment_conn_id)
-    if green:
-        record = replace(record, rows=manifest.rows, contract=manifest.contract or record.contract)
-    sync.write(record)
+
+    def noted(record: SyncRecord) -> SyncRecord:
+        if sent or green:
+            record = replace(record, look_id=manifest.look["id"])
+            record = record.reported(str(manifest.window["end"]))
+            record = record.keeping(manifest.rejects_folder, manifest.segment_conn_id)
+        if green:
+            pinned = manifest.contract or record.contract
+            record = replace(record, rows=manifest.rows, contract=pinned)
+        return record
+
+    sync.update(noted)
     if green:
         # Whatever was stopped before it is out of date now.
         delete_stopped(sync, ti, None)

@@ -187,8 +187,9 @@ class Maintenance:
         now = self._sync.read()
         if now.stopped != record.stopped:
             self._drop(now.stopped, now)
-        generation = max(generation, now.generation)
-        self._sync.write(replace(now, stopped=None, generation=generation))
+        self._sync.update(
+            lambda known: replace(known, stopped=None, generation=max(generation, known.generation))
+        )
         kept = self._forget_rejects(now, user)
         files = sum(found.deleted for found in kept.values())
         says = "no run sends them any more; one that is sending now may for ten seconds"

@@ -10,7 +10,8 @@ import base64
 import json
 import os
 import re
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from airflow_provider_looker_segment.core.identity import fingerprint
@@ -20,6 +21,11 @@ from airflow_provider_looker_segment.stores.snapshot_seal import SECRET_BYTES, S
 
 _PREFIX = "looker_segment"
 _SLUG_CHARS = 60
+SETTLE_S = 0.5
+"""Seconds between writing tombstones and reading them again: variables know no locks, and whoever
+read them before this write has written by then."""
+
+_SETTLE_TIMES = 60
 
 
 class Variables(Protocol):
@@ -109,6 +115,21 @@ class SyncStore:
         text = json.dumps(record.as_dict())
         self._variables.set(self._key("sync"), text, f"What the sync {self.sync_id} remembers")
 
+    def update(self, change: Callable[[SyncRecord], SyncRecord]) -> SyncRecord:
+        """Change the record as it is now, once more where somebody else wrote meanwhile.
+
+        :param change: makes of a record what it should be, and leaves one alone that is so.
+        :return: the record as it is then.
+        """
+        record = self.read()
+        for _ in range(_SETTLE_TIMES):
+            changed = change(record)
+            if changed == record:
+                break
+            self.write(changed)
+            record = self.read()
+        return record
+
     def seal(self) -> SnapshotSeal:
         """Return what hides this sync's users; the first call makes its secret."""
         return SnapshotSeal(self.secret())
@@ -130,10 +151,29 @@ class SyncStore:
         return frozenset(bytes.fromhex(key) for key in json.loads(text)) if text else frozenset()
 
     def forget(self, keys: Iterable[bytes]) -> None:
-        """Add users who get no message any more."""
-        all_keys = sorted(key.hex() for key in self.forgotten() | set(keys))
+        """Add users who get no message any more.
+
+        Of two that are added at one moment none is lost: what was written is read again after
+        :data:`SETTLE_S` seconds, and written again where somebody else has overwritten it.
+
+        :raises TransientError: when others overwrite it again and again.
+        """
+        wanted = frozenset(keys)
         description = f"Keyed hashes of users whom the sync {self.sync_id} must not send"
-        self._variables.set(self._key("forgotten"), json.dumps(all_keys), description)
+        known = self.forgotten()
+        for _ in range(_SETTLE_TIMES):
+            if wanted <= known:
+                return
+            all_keys = sorted(key.hex() for key in known | wanted)
+            self._variables.set(self._key("forgotten"), json.dumps(all_keys), description)
+            time.sleep(SETTLE_S)
+            known = self.forgotten()
+        raise TransientError(
+            f"Sync {self.sync_id!r}:",
+            should="remember whom nothing may be sent to",
+            but="others who forget users overwrite it again and again",
+            do="Forget the user once more when they are done.",
+        )
 
     def _key(self, what: str) -> str:
         return f"{_PREFIX}_{what}_{self._name}"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +13,22 @@ import pytest
 from airflow_provider_looker_segment.core.sync import SyncRecord
 from airflow_provider_looker_segment.exceptions import TransientError
 from airflow_provider_looker_segment.stores.syncs import SyncStore
+
+
+class Memory:
+    """Variables that nobody else has."""
+
+    def __init__(self) -> None:
+        self.texts: dict[str, str] = {}
+
+    def get(self, key: str) -> str | None:
+        """Return a variable's text."""
+        return self.texts.get(key)
+
+    def set(self, key: str, text: str, description: str) -> None:
+        """Write a variable's text."""
+        assert description
+        self.texts[key] = text
 
 
 class Supervisor:
@@ -94,3 +113,49 @@ def test_a_question_is_asked_again(supervisor: Supervisor) -> None:
     supervisor.unanswered = 1
 
     assert secret == sync.secret()
+
+
+@pytest.mark.parametrize("at_once", [2, 6])
+def test_users_who_are_forgotten_at_one_moment_all_are(at_once: int) -> None:
+    """Threads that read the same tombstones before any of them writes lose none."""
+    everybody_has_read = threading.Barrier(at_once)
+    has_read = threading.local()
+
+    class Together(Memory):
+        def get(self, key: str) -> str | None:
+            found = super().get(key)
+            if "_forgotten_" in key and not getattr(has_read, "once", False):
+                has_read.once = True
+                everybody_has_read.wait(timeout=10)
+            return found
+
+    variables = Together()
+    keys = [bytes([number]) * 16 for number in range(at_once)]
+    threads = [
+        threading.Thread(target=SyncStore("one", variables).forget, args=([key],)) for key in keys
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    has_read.once = True
+
+    assert frozenset(keys) == SyncStore("one", variables).forgotten()
+
+
+def test_a_record_that_others_write_is_changed_once_more() -> None:
+    """What a run notes while it is changed stays, and the change is made all the same."""
+
+    class Busy(Memory):
+        overwritten = 0
+
+        def set(self, key: str, text: str, description: str) -> None:
+            super().set(key, text, description)
+            if self.overwritten < 3:
+                self.overwritten += 1
+                theirs = json.dumps(SyncRecord(rows=self.overwritten, generation=1).as_dict())
+                super().set(key, theirs, description)
+
+    record = SyncStore("one", Busy()).update(lambda known: replace(known, generation=7))
+
+    assert SyncRecord(rows=3, generation=7) == record
