@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from struct import iter_unpack
 
 from cryptography.exceptions import InvalidTag
@@ -21,7 +21,6 @@ SECRET_BYTES = 32
 """Bytes of a sync's secret."""
 
 _NONCE_BYTES = 12
-_NONCES = 250
 _LEVEL = 1
 """Of compression: these texts are written at each run and seldom read."""
 
@@ -38,7 +37,6 @@ class SnapshotSeal:
         self.fingerprint = _derived(secret, b"fingerprint")[:8].hex()
         self._users = hashlib.blake2b(digest_size=16, key=_derived(secret, b"users"))
         self._cipher = AESGCM(_derived(secret, b"texts"))
-        self._nonces: Iterator[bytes] = iter(())
 
     def key(self, kind: str, identifier: str) -> bytes:
         """Return what stands for a user: sixteen bytes.
@@ -51,8 +49,17 @@ class SnapshotSeal:
 
     def close(self, text: str) -> bytes:
         """Seal one text."""
-        nonce = self._nonce()
-        return nonce + self._cipher.encrypt(nonce, text.encode(), None)
+        return self.close_all([text])[0]
+
+    def close_all(self, texts: Sequence[str]) -> list[bytes]:
+        """Seal texts, each by itself."""
+        # Asking for random bytes takes as long as sealing, however many they are.
+        drawn = iter_unpack(f"{_NONCE_BYTES}s", os.urandom(_NONCE_BYTES * len(texts)))
+        encrypt = self._cipher.encrypt
+        return [
+            nonce + encrypt(nonce, text.encode(), None)
+            for (nonce,), text in zip(drawn, texts, strict=True)
+        ]
 
     def open(self, sealed: bytes, *, where: str) -> str:
         """Open what :meth:`close` sealed.
@@ -63,7 +70,7 @@ class SnapshotSeal:
 
     def close_block(self, texts: Sequence[bytes]) -> bytes:
         """Compress and seal texts, in UTF-8 and without line breaks."""
-        nonce = self._nonce()
+        nonce = os.urandom(_NONCE_BYTES)
         packed = zlib.compress(b"\n".join(texts), _LEVEL)
         return nonce + self._cipher.encrypt(nonce, packed, None)
 
@@ -73,15 +80,6 @@ class SnapshotSeal:
         :raises PermanentError: when it is damaged, or another secret sealed it.
         """
         return zlib.decompress(self._opened(sealed, where)).decode().split("\n")
-
-    def _nonce(self) -> bytes:
-        """Return random bytes; many are asked for at once, for asking takes longest."""
-        nonce = next(self._nonces, None)
-        if nonce is None:
-            drawn = os.urandom(_NONCE_BYTES * _NONCES)
-            self._nonces = iter([nonce for (nonce,) in iter_unpack(f"{_NONCE_BYTES}s", drawn)])
-            nonce = next(self._nonces)
-        return nonce
 
     def _opened(self, sealed: bytes, where: str) -> bytes:
         try:
