@@ -104,6 +104,15 @@ class SyncRecord:
         values["former_rejects"] = tuple(values.get("former_rejects", ()))
         return cls(**values)
 
+    @property
+    def about(self) -> dict[str, Any] | None:
+        """The filters of its own runs that the sync is about; ``None`` before its first run."""
+        said = self.filters if self.contract is None else self.contract
+        if said is None:
+            return None
+        # A contract of an earlier version has no digest: its names alone are compared.
+        return {name: said.get(name) for name in ("run_filters", "run_filters_digest")}
+
     def keeping(self, folder: str, segment_conn_id: str) -> SyncRecord:
         """Note where a run keeps rejected rows, and whose write key seals them.
 

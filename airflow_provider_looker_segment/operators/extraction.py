@@ -145,6 +145,7 @@ class Extraction:
             if self.manifest.shows_values
             else samples.masked(self._preparation.pivot_names),
         )
+        self.manifest.contract |= self.history.pinned
         self.manifest.warnings += self.history.warnings(self.where)
         self.log.info(
             "%s: %s, %s, %s, %s rejected, %s of %s bytes.",

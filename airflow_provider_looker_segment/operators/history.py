@@ -62,6 +62,8 @@ class RunHistory:
     is_dry_run: bool
     ti: Any
     counts: Counter[str] = field(default_factory=Counter, init=False)
+    pinned: Mapping[str, Any] = field(default_factory=dict, init=False)
+    """What the sync is about after all, where another first run has said so meanwhile."""
     _stack: ExitStack = field(default_factory=ExitStack, init=False)
     _base: Path | None = field(default=None, init=False)
     _diff: Diff | None = field(default=None, init=False)
@@ -72,9 +74,7 @@ class RunHistory:
     @property
     def run(self) -> str:
         """What the snapshot calls this run; empty where there is none."""
-        if self.store is None:
-            return ""
-        return run_of(self.ti)
+        return "" if self.store is None else run_of(self.ti)
 
     def __enter__(self) -> Self:
         self._forgotten = self.sync.forgotten()
@@ -133,6 +133,9 @@ class RunHistory:
             on_refused=lambda code, row: preparation.tally.problems.add(code, "", row),
         )
         yield from self._diff.lines(mapped)
+        self._heed_others()
+        if not self.complete:
+            self._diff.narrow()
         self.counts.update(self._diff.counts)
 
     def observe(self, body: Mapping[str, Any]) -> None:
@@ -232,12 +235,19 @@ class RunHistory:
         if not record.generation:
             # Whoever forgets or resets finds what this run leaves, though it is never reported.
             noted.update(self.place)
-        if self.filters is not None:
+        self._heed_others()
+        if self.filters is not None and not self.pinned:
             # Whoever this run tells of may leave by no other one than asks for the same.
             noted["filters"] = self.filters
         if noted:
             self.sync.write(replace(record, **noted))
         return store.begin(self.run, about_of(self.ti))
+
+    def _heed_others(self) -> None:
+        """Ask for everything no more where another first run asks for something else."""
+        about = self.sync.read().about
+        if self.filters is not None and about not in (None, self.filters):
+            self.pinned, self.complete = about, False
 
     def _sweep(self, store: SnapshotStore, run: str, about: Mapping[str, Any]) -> None:
         """Close a run whose report will never come."""

@@ -6,7 +6,6 @@ says what to do instead.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast, get_args
 
@@ -98,7 +97,7 @@ def plan_history(
         place=whose,
         window=microseconds(end),
         complete=query.row_limit == -1 and _asks_for_all(asked, manifest.contract),
-        filters=_filters_of(manifest.contract) if _is_first(record) else None,
+        filters=SyncRecord(contract=manifest.contract).about if _is_first(record) else None,
         is_dry_run=manifest.dry_run,
         ti=ti,
     )
@@ -149,22 +148,15 @@ def _contract(
 
 def _first_filters(record: SyncRecord, asked: dict[str, str]) -> dict[str, Any]:
     """Return the filters that a sync is about."""
-    if record.contract is not None:
-        # A record of an earlier version has no digest: its names alone are compared.
-        return _filters_of(record.contract)
-    if record.filters is not None:
-        return _filters_of(record.filters)
+    if record.about is not None:
+        return record.about
     # Where an earlier version has sent something and noted no filters, nothing is certain.
     return _pinned_filters(asked if _is_first(record) else {})
 
 
 def _is_first(record: SyncRecord) -> bool:
     """Whether nobody has noted what the sync is about, and nobody is known."""
-    return record.contract is None and record.filters is None and not record.generation
-
-
-def _filters_of(pinned: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: pinned.get(name) for name in ("run_filters", "run_filters_digest")}
+    return record.about is None and not record.generation
 
 
 def _pinned_filters(asked: dict[str, str]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,10 @@ class Diff:
             self._sorter.add(key, self._composer.fingerprint(body), line[0], shape, line[1])
         for part in self._sorter.parts(beside=self._users):
             yield from self._part(part)
+
+    def narrow(self) -> None:
+        """Note, before :meth:`close`, that the run did not ask for everything after all."""
+        self._run = replace(self._run, complete=False)
 
     def close(self) -> None:
         """Finish both files."""

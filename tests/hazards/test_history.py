@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -237,6 +238,48 @@ def test_other_filters_make_nobody_leave_before_a_green_run(
     after = green(begin(2, users(1, 3, 4), **mode))
     assert 1 == after.books["left"]
     assert after.profiles["u-2"]["in_cohort"] is False
+
+
+@pytest.mark.parametrize("reading", [1, 2, 3])
+def test_of_two_first_runs_at_once_one_is_complete(
+    begin: Open, monkeypatch: pytest.MonkeyPatch, reading: int
+) -> None:
+    """They read what the sync knows at one moment, ask for different users, and one says who."""
+    from airflow.sdk import Variable
+
+    mode = {**MODES["membership"], "sync_id": "one"}
+    # Of two first runs at once that each make a secret, the report refuses one.
+    SyncStore("one").secret()
+    read, both_have_read = Variable.get, threading.Barrier(2)
+    readings = threading.local()
+
+    def together(key: str, **rest: Any) -> Any:
+        found = read(key, **rest)
+        if "_sync_" in key:
+            readings.count = getattr(readings, "count", 0) + 1
+            if readings.count == reading:
+                both_have_read.wait(timeout=20)
+        return found
+
+    asked = [{"people.name": name} for name in ("Ty", "Bo")]
+    flows = [begin(day, users(1, 2), **mode, filters=asked[day]) for day in (0, 1)]
+    with monkeypatch.context() as patch:
+        patch.setattr(Variable, "get", together)
+        threads = [threading.Thread(target=flow.extract) for flow in flows]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    for flow in flows:
+        assert {} == flow.identify().report().errors
+
+    partial = [
+        any("nobody leaves" in warning for warning in flow.books["warnings"]) for flow in flows
+    ]
+    assert [False, True] == sorted(partial)
+    other, first = (asked[partial.index(is_partial)] for is_partial in (True, False))
+    assert 0 == green(begin(2, users(1), **mode, filters=other)).books["left"]
+    assert 1 == green(begin(3, users(1), **mode, filters=first)).books["left"]
 
 
 def test_accepted_filters_are_said_to_make_users_leave(begin: Open) -> None:
