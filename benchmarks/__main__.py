@@ -54,6 +54,7 @@ def bench_throttle(_: dict[int, int]) -> tuple[Any, str]:
 
 def bench_snapshot(turns: dict[int, int]) -> tuple[Any, str]:
     """Measure what a mode with a snapshot adds to extract."""
+    snapshot.check()
     results = [snapshot.measure(*size) for size in turns.items()]
     return results, "\n\n".join(map(snapshot.as_table, results))
 

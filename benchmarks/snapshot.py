@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
@@ -19,7 +19,8 @@ from typing import Any
 import psutil
 
 from airflow_provider_looker_segment.core.limits import SILENT_ROW_CAPS
-from benchmarks.measure import Measured, finish, median_of, serving, start, table
+from benchmarks import look
+from benchmarks.measure import Measured, Server, finish, median_of, serving, start, table
 from benchmarks.ways import TaskInstance
 
 STEPS = {
@@ -35,13 +36,28 @@ COMPARED = ("first", "same", "other")
 """Steps with a snapshot: diff is what extract takes longer than without one."""
 
 
+COUNTED = ("rows", "messages", "unchanged", "new_users", "left", "resent")
+EXPECTED = {
+    "full": (1, 1, 0, 0, 0, 0),
+    "first": (1, 1, 0, 1, 0, 0),
+    "same": (1, 0, 1, 0, 0, 0),
+    "other": (1, 1, 0, 0, 0, 0),
+    "again": (1, 0, 1, 0, 0, 0),
+}
+"""What each step counts, in users: all of them, or nobody. "again" is "other" once more."""
+CHECKED_ROWS = 2_000
+
+
 class RunningTask(TaskInstance):
-    """A task instance of a run that has a name."""
+    """A task instance of a run that has a name.
+
+    :param folder: where its XCom values are kept, if they are.
+    """
 
     dag_id = "benchmark"
 
-    def __init__(self, run_id: str) -> None:
-        super().__init__(None)
+    def __init__(self, run_id: str, folder: Path | None) -> None:
+        super().__init__(folder)
         self.run_id = run_id
         self.kept: dict[str, Any] = {}
 
@@ -74,9 +90,10 @@ def extract(folder: Path, step: str) -> int:
     if step != "full":
         place = {"path": f"file://{folder}/snapshots", "local": True}
         choices = {"mode": "mirror", "snapshot": place, "sync_id": "benchmark"}
-    if step == "other":
+    if step in ("other", "again"):
         choices |= {"mapping": {"rename": {"users.plan": "tier"}}, "accept_changes": True}
-    ti = RunningTask(step)
+    kept = folder / step
+    ti = RunningTask(step, kept if kept.exists() else None)
     operator = LookerRunLookOperator(task_id="extract", look_id="1", **choices)
     operator.execute(ti.context())
     (folder / f"{step}.manifest").write_text(json.dumps(ti.kept["manifest"]))
@@ -107,14 +124,67 @@ def one(step: str, place: str) -> None:
     folder = Path(place)
     play_variables(folder)
     is_commit = step.startswith("commit_")
+    run_id = step.removeprefix("commit_")
     work: Callable[[Path, str], int] = commit if is_commit else extract
     idle_mb = psutil.Process().memory_info().rss / 2**20
     began, cpu_began = time.perf_counter(), time.process_time()
-    items = work(folder, step.removeprefix("commit_"))
+    items = work(folder, run_id)
     seconds, cpu_s = time.perf_counter() - began, time.process_time() - cpu_began
     print()
-    said = {"items": items, "seconds": seconds, "cpu_s": cpu_s, "idle_mb": idle_mb, "facts": {}}
-    print(json.dumps(said))
+    manifest = json.loads((folder / f"{run_id}.manifest").read_text())
+    said = {"items": items, "seconds": seconds, "cpu_s": cpu_s, "idle_mb": idle_mb}
+    print(json.dumps({**said, "facts": {key: manifest[key] for key in COUNTED}}))
+
+
+def run(step: str, server: Server) -> Measured:
+    """Run one step.
+
+    :raises AssertionError: where it did not tell each user apart as it must.
+    """
+    measured = finish(start("benchmarks.snapshot", [step, str(server.folder)], server))
+    expected = dict(zip(COUNTED, EXPECTED[step.removeprefix("commit_")], strict=True))
+    found = {key: (count or 0) / server.rows for key, count in measured.facts.items()}
+    assert found == expected, f"{step}: of {server.rows} rows {measured.facts}"
+    return measured
+
+
+def check() -> None:
+    """See who is sent what, and that a run finds what the one before it has committed.
+
+    It also is the turn to warm up.
+
+    :raises AssertionError: where anybody is sent anything else.
+    """
+    with serving(CHECKED_ROWS) as server:
+        for step in (*STEPS, "again"):
+            if step.startswith("commit_"):
+                run(step, server)
+                continue
+            kept, lines = server.folder / step, server.folder / f"{step}.lines"
+            kept.mkdir()
+            run(step, server)
+            words = ["unseal", str(kept), str(lines), "extract_ours"]
+            finish(start("benchmarks.ways", words, server))
+            sent = sorted(map(json.loads, lines.read_text().splitlines()), key=_user)
+            assert sent == sorted(expected(step), key=_user), f"{step}: other messages"
+
+
+def _user(message: dict[str, Any]) -> str:
+    return str(message["userId"])
+
+
+def expected(step: str) -> Iterator[dict[str, Any]]:
+    """Yield what a step must send."""
+    if step in ("same", "again"):
+        return
+    for message in look.messages(CHECKED_ROWS):
+        traits = message["traits"]
+        if step != "full":
+            traits["in_cohort_1"] = True
+        if step == "other":
+            # What a trait was called before is taken back.
+            traits |= {"tier": traits["plan"], "plan": None}
+        yield message
 
 
 def measure(rows: int, turns: int) -> dict[str, Any]:
@@ -125,9 +195,7 @@ def measure(rows: int, turns: int) -> dict[str, Any]:
     for turn in range(turns):
         with serving(rows) as server:
             for step in in_order(turn):
-                process = start("benchmarks.snapshot", [step, str(server.folder)], server)
-                found[step].append(finish(process))
-                assert found[step][-1].items == rows, f"{step}: not {rows} rows"
+                found[step].append(run(step, server))
     return {
         "rows": rows,
         "turns": turns,

@@ -72,6 +72,12 @@ def test_identify_and_its_alternatives_agree_row_by_row() -> None:
     assert {400} == {result["ways"]["identify_ours"]["items"] for result in latencies}
 
 
+@pytest.mark.slow
+def test_a_snapshots_steps_send_who_must_be_sent_and_find_what_was_committed() -> None:
+    """Everybody, nobody, everybody anew, and then nobody again."""
+    snapshot.check()
+
+
 @pytest.mark.parametrize(
     ("moments", "most"),
     [([0.0, 0.5, 1.0, 1.5], 1_000), ([0.0, 0.5, 0.999, 1.5], 1_500), ([0.0], 500)],
