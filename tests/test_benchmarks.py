@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import socket
@@ -13,7 +14,18 @@ from typing import Any
 import pytest
 
 from benchmarks import __main__ as bench
-from benchmarks import destinations, extract, frozen, identify, machine, snapshot, startup, targets
+from benchmarks import (
+    destinations,
+    extract,
+    frozen,
+    identify,
+    look,
+    machine,
+    scale,
+    snapshot,
+    startup,
+    targets,
+)
 from benchmarks.measure import Measured, compare, in_turn, take_turns
 
 
@@ -242,3 +254,53 @@ def test_a_bench_ends_with_its_targets(tmp_path: Path) -> None:
     assert frozen.DIGESTS == found["alternatives"]
     assert str(machine.ROOT) not in text
     assert str(tmp_path) not in text
+
+
+SCALED = scale.Arrived(
+    messages=3,
+    repeats=0,
+    outcome=scale.outcome_of(
+        (message["userId"], scale.fingerprint(message["traits"])) for message in look.messages(3)
+    ),
+    most_in_a_second=1_000,
+    seconds=1.0,
+    report={"messages": 3, "accepted": 3, "unknown": 0, "not_sent": 0},
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({}, ""),
+        ({"messages": 2}, "2 of 3 users have arrived"),
+        ({"outcome": "another"}, "what has arrived is not what the Look holds"),
+        ({"repeats": 1}, "1 messages were repeated, where 0 may be"),
+        ({"most_in_a_second": 1_001}, "1,001 messages in a second, 1,000 allowed"),
+        ({"report": {**SCALED.report, "unknown": 1}}, "the books say"),
+    ],
+)
+def test_a_run_on_several_machines_says_which_law_it_broke(
+    change: dict[str, Any], said: str
+) -> None:
+    """Nothing is said where all hold; a repeat is allowed where a worker was killed only."""
+    runs = {
+        scale.UNDISTURBED: dataclasses.replace(SCALED, **change),
+        scale.KILLED: dataclasses.replace(SCALED, repeats=1_000),
+    }
+
+    laws = list(scale.broken(runs, [], rows=3, per_second=1_000))
+
+    assert [bool(said)] * len(laws) == [said in law for law in laws]
+    assert bool(said) == bool(laws)
+    assert ["chunks left in the object storage: 1"] == list(
+        scale.broken({}, [Path("chunk")], rows=3, per_second=1_000)
+    )
+
+
+def test_ci_tries_again_only_what_has_not_begun() -> None:
+    """A broken law must not pass the second time."""
+    script = (machine.ROOT / ".ci" / "run").read_text()
+    (sought,) = re.findall(r'grep -q "\^([^"]+)" "\$logs/scale.log"', script)
+
+    assert scale.NOT_STARTED.startswith(sought)
+    assert "twice step scale" not in script
