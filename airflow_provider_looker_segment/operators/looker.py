@@ -25,6 +25,20 @@ if TYPE_CHECKING:
     from airflow_provider_looker_segment.operators.long_query import LongQuery
 
 
+def _refuse_secrets(**addresses: AbstractMapping[str, Any] | str | None) -> None:
+    """Refuse addresses that hold a secret, unless a template has yet to say what they are.
+
+    Airflow keeps these arguments with the DAG and shows them, so execute() would be too late.
+    """
+    from airflow_provider_looker_segment import connections  # noqa: PLC0415 - most have no address
+    from airflow_provider_looker_segment.operators import arguments  # noqa: PLC0415
+
+    for name, said in addresses.items():
+        if isinstance(said, str | AbstractMapping) and "{{" not in str(said):
+            address = arguments.snapshot(said).get("path", "")
+            connections.refuse_secret(f"Argument `{name}`:", str(address))
+
+
 class LookerRunLookOperator(BaseOperator):
     """Run a Look as of the run's window and leave its rows as messages in XCom.
 
@@ -144,13 +158,7 @@ class LookerRunLookOperator(BaseOperator):
         self.destination_rules = destination_rules
         self.sync_id = sync_id
         self.guards = guards
-        if isinstance(rejects, str) and "{{" not in rejects:
-            # Airflow keeps this argument with the DAG and shows it, so execute() would be too late.
-            from airflow_provider_looker_segment.connections import (  # noqa: PLC0415 - see above
-                refuse_secret,
-            )
-
-            refuse_secret("Argument `rejects`:", rejects)
+        _refuse_secrets(rejects=rejects, snapshot=snapshot)
         self.rejects = rejects
         self.mode = mode
         self.snapshot = snapshot

@@ -196,13 +196,35 @@ SECRETIVE = [
 
 
 @pytest.mark.parametrize("folder", SECRETIVE)
-def test_an_address_with_a_secret_never_gets_to_airflow(folder: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("rejects", str),
+        ("snapshot", str),
+        ("snapshot", lambda folder: {"path": folder, "local": True}),
+        ("snapshot", lambda folder: json.dumps({"path": folder})),
+    ],
+)
+def test_an_address_with_a_secret_never_gets_to_airflow(
+    folder: str, name: str, said: Callable[[str], Any]
+) -> None:
     """Airflow keeps arguments with the DAG and shows them, so the DAG is refused."""
     from airflow_provider_looker_segment.operators.looker import LookerRunLookOperator
 
-    with pytest.raises(PermanentError, match="`rejects`") as refusal:
-        LookerRunLookOperator(task_id="extract", look_id="1", rejects=folder)
+    with pytest.raises(PermanentError, match=f"`{name}`") as refusal:
+        LookerRunLookOperator(task_id="extract", look_id="1", **{name: said(folder)})
     assert "planted" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "said", ["{{ var.value.x }}", {"path": "s3://{{ var.value.x }}@b/{{ y }}"}]
+)
+def test_an_address_that_a_template_makes_waits_for_the_run(said: Any) -> None:
+    """Nobody knows it before, and a connection in it is no secret."""
+    from airflow_provider_looker_segment.operators.looker import LookerRunLookOperator
+
+    operator = LookerRunLookOperator(task_id="extract", look_id="1", snapshot=said)
+    assert said == operator.snapshot
 
 
 def test_a_rendered_address_with_a_secret_stops_the_run(
