@@ -61,6 +61,8 @@ def check() -> None:
                 run("unseal", server, str(chunks), str(lines), way)
             if way == "extract_checked":
                 _all_checked(json.loads((server.folder / way / "manifest").read_text()))
+            if way == "extract_stored":
+                assert any((server.folder / "objects").rglob("*.json")), "no chunk was stored"
             _same(lines, cells if way == "extract_parse" else expected, way)
 
 

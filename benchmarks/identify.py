@@ -35,7 +35,8 @@ SYNC_MESSAGES = {0.0: 5_000, 0.06: 200}
 CLIENT_MESSAGES = 100_000
 """The most messages for alternative (a), which loses the more of them the more there are."""
 PER_SECOND = 1_000
-THROTTLED_S = 20
+THROTTLED_S = 60
+"""Long enough for the first seconds, in which each shard learns how quick an answer can be."""
 CHECKED_ROWS = 2_000
 WINDOW_END = datetime(2026, 1, 15, tzinfo=UTC)
 

@@ -96,7 +96,7 @@ def build(whose: str) -> tuple[float, float]:
 def measure(turns: int) -> dict[str, Any]:
     """Read the provider's info and every example, and build tasks; the least of the turns counts.
 
-    The first turn warms up and does not count.
+    One reading before all of them warms up.
     """
     subjects = ["provider info", *map(str, sorted((ROOT / "dags").glob("*.py")))]
     found: dict[str, list[tuple[float, list[str]]]] = {what: [] for what in subjects}
