@@ -78,7 +78,8 @@ def _differences(pinned: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[
         if old != new:
             yield f"the filter `{field}` was {_said(old)} and is {_said(new)}"
     if pinned["limit"] != now["limit"]:
-        yield f"the row limit was {pinned['limit'] or 'none'} and is {now['limit'] or 'none'}"
+        said = f"the row limit was {pinned['limit'] or 'none'} and is {now['limit'] or 'none'}"
+        yield said + ("; say what it means with row_limit=" if now["limit"] else "")
     yield from _leaving_differs(pinned, now)
 
 

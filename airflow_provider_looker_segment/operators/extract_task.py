@@ -25,7 +25,7 @@ from airflow_provider_looker_segment.operators import arguments
 from airflow_provider_looker_segment.operators.approval import take_over
 from airflow_provider_looker_segment.operators.errors import airflow_errors
 from airflow_provider_looker_segment.operators.extraction import Extraction
-from airflow_provider_looker_segment.operators.history_plan import plan_history
+from airflow_provider_looker_segment.operators.history_plan import check_limit, plan_history
 from airflow_provider_looker_segment.operators.long_query import LongQuery
 from airflow_provider_looker_segment.stores.chunks import ChunkStore, Seal
 from airflow_provider_looker_segment.stores.rejects import RejectWriter
@@ -137,6 +137,7 @@ def _extraction(operator: LookerRunLookOperator, context: Context, hook: LookerH
     planned = plan(look, arguments.mapping(operator.mapping))
     operator.lineage.note_plan(planned)
     requirements = _requirements(operator, planned)
+    check_limit(operator, planned, sync_id=_sync_id(operator, look.id))
     query = _query(operator, look, run_window)
     guards = Guards.of(arguments.settings("guards", operator.guards))
     segment = SegmentSettings.read(operator.segment_conn_id)

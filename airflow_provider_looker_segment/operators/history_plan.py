@@ -103,6 +103,19 @@ def plan_history(
     )
 
 
+def check_limit(operator: LookerRunLookOperator, planned: Plan, *, sync_id: str) -> None:
+    """Name the old limit of a Look where somebody chose another one, before it is refused as such.
+
+    :raises PermanentError: when the Look is not what its sync relies on.
+    """
+    now = contract.contract(planned)
+    if not now["limit"] or arguments.flag("accept_changes", operator.accept_changes):
+        return
+    pinned = SyncStore(sync_id).read().contract
+    if pinned is not None:
+        contract.check(pinned, now, where=planned.look.where)
+
+
 def _rules(operator: LookerRunLookOperator, planned: Plan) -> Rules | None:
     mode = arguments.choice("mode", operator.mode, _MODES)
     on_leave = arguments.choice("on_leave", operator.on_leave, get_args(OnLeave))
