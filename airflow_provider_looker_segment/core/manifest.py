@@ -44,6 +44,8 @@ class Manifest:
     :param segment_conn_id: where the messages go.
     :param newest: in ``full``, the newest window that its sync had reported when the run began,
         empty where there was none; ``None`` where nobody noted it.
+    :param latest: the newest window that its sync had reported or sent when the run began, or was
+        approved; ``None`` where nobody noted it.
     :param allow_older: in ``full``, whether it may overwrite what newer windows have said.
     :param chunks_run_id: the DAG run whose chunks are delivered; empty is this one.
     """
@@ -81,6 +83,7 @@ class Manifest:
     stopped: str = ""
     segment_conn_id: str = ""
     newest: str | None = None
+    latest: str | None = None
     allow_older: bool = False
     chunks_run_id: str = ""
     edition: str = ""

@@ -66,6 +66,7 @@ class SyncRecord:
     :param snapshot: where the snapshot is: ``path`` and ``local``; empty where there is none.
     :param generation: of the snapshot after the last commit; 0 before the first.
     :param newest: the newest window that was reported, ISO 8601 in UTC.
+    :param sent: the newest window of which something was sent, whether it was reported or not.
     :param rows: rows of the last green run.
     :param contract: what the Look was at the first green run, or when it was accepted.
     :param filters: of the first run that read the snapshot, as the contract pins them; they count
@@ -88,6 +89,7 @@ class SyncRecord:
     rejects: str = ""
     segment_conn_id: str = ""
     former_rejects: tuple[str, ...] = ()
+    sent: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the record as plain JSON."""
@@ -128,21 +130,33 @@ class SyncRecord:
             former_rejects=tuple(reversed(former[:MOST_FORMER_FOLDERS])),
         )
 
+    @property
+    def latest(self) -> str:
+        """The newest window that was reported or sent; empty where none was."""
+        return self.sent if _is_later(self.sent, than=self.newest) else self.newest
+
     def is_beyond(self, end: datetime) -> bool:
-        """Whether a newer window than one that ends so was reported."""
-        return bool(self.newest) and datetime.fromisoformat(self.newest) > end
+        """Whether a newer window than one that ends so was reported or sent."""
+        return _is_later(self.latest, than=end.isoformat())
+
+    def sending(self, end: str) -> SyncRecord:
+        """Note that Segment has, or may have, something of a run.
+
+        :param end: of its window.
+        """
+        return replace(self, sent=end) if _is_later(end, than=self.latest) else self
 
     def check_window(self, end: datetime, *, where: str, sync_id: str) -> None:
         """Refuse to overwrite what a newer window has said of its users.
 
         :param end: of the run's window.
-        :raises PermanentError: when a newer window was reported.
+        :raises PermanentError: when a newer window was reported, or sent by a run without a report.
         """
         if not self.is_beyond(end):
             return
         raise PermanentError(
             f"{where}: a full run of sync {sync_id!r}",
-            should=f"stand for {self.newest} or later",
+            should=f"stand for {self.latest} or later",
             but=f"it stands for {end.isoformat()}, and would overwrite newer traits",
             do='Nothing was sent. mode="changed" sends an older window only where nothing newer '
             "is known; allow_older=True sends it all the same.",
@@ -169,4 +183,10 @@ class SyncRecord:
 
         :param end: of its window.
         """
-        return self if self.is_beyond(datetime.fromisoformat(end)) else replace(self, newest=end)
+        return self if _is_later(self.newest, than=end) else replace(self, newest=end)
+
+
+def _is_later(end: str, *, than: str) -> bool:
+    if not end or not than:
+        return bool(end)
+    return datetime.fromisoformat(end) > datetime.fromisoformat(than)

@@ -53,9 +53,11 @@ class Approval:
         :raises PermanentError: when it is not what it was, or is out of date.
         """
         check_current(self, manifest)
+        record = self.sync.read()
+        manifest.latest = record.latest
         if manifest.mode == "full":
             # What was reported while it waited is no overlap.
-            manifest.newest = self.sync.read().newest
+            manifest.newest = record.newest
         approve(self.sync, stopped, ti)
         is_there = manifest.generation == stopped.generation
         if is_there and manifest.history:
@@ -74,14 +76,31 @@ class Approval:
 
 
 def check_current(approval: Approval, manifest: Manifest) -> None:
-    """Refuse a full run that is older than what its sync has reported meanwhile."""
+    """Refuse a run that is older than what its sync has sent meanwhile.
+
+    What it decided about its users, and who has left, does not hold any more then.
+    """
+    record = approval.sync.read()
+    end = datetime.fromisoformat(str(manifest.window["end"]))
     if manifest.mode == "full":
         check_full(
-            approval.sync.read(),
-            datetime.fromisoformat(str(manifest.window["end"])),
+            record,
+            end,
             where=f"Look {manifest.look['id']}",
             sync_id=approval.sync.sync_id,
             allow_older=approval.allow_older,
+        )
+    elif (
+        not approval.allow_older
+        and manifest.latest not in (None, record.latest)
+        and record.is_beyond(end)
+    ):
+        raise PermanentError(
+            approval.where,
+            should="be of the newest window that was sent",
+            but=f"{record.latest} was sent since it was stopped, so others are in the Look now",
+            do="Nothing was sent. Run the Look again without `approve`, for whichever window: it "
+            "is compared with what Segment has by then.",
         )
 
 

@@ -49,6 +49,7 @@ def plan_history(
     rules = _rules(operator, planned)
     manifest.segment_conn_id = segment.conn_id
     manifest.mode = rules.mode if rules is not None else "full"
+    manifest.latest = record.latest
     asked = arguments.expressions("filters", operator.filters)
     manifest.contract = _contract(operator, record, planned, asked, manifest=manifest, rules=rules)
     end = datetime.fromisoformat(str(manifest.window["end"]))

@@ -20,7 +20,7 @@ from airflow_provider_looker_segment.exceptions import PermanentError, Transient
 from airflow_provider_looker_segment.hooks.delivery import Delivery, Message, messages
 from airflow_provider_looker_segment.hooks.segment import SegmentHook
 from airflow_provider_looker_segment.operators.errors import airflow_errors
-from airflow_provider_looker_segment.operators.lateness import Forgotten, refuse_late
+from airflow_provider_looker_segment.operators.lateness import Forgotten, Sending, refuse_late
 from airflow_provider_looker_segment.operators.progress_log import ProgressLog
 from airflow_provider_looker_segment.stores.chunks import (
     MANIFEST_KEY,
@@ -57,6 +57,7 @@ def run(operator: SegmentIdentifyOperator, context: Context) -> None:
         done = receipt.decided
         told = ProgressLog(operator.log, "messages", total=receipt.messages, done=done)
         rejects: RejectWriter | None = None
+        sending = Sending(manifest)
 
         def on_refused(message: Message) -> None:
             if rejects:
@@ -69,6 +70,8 @@ def run(operator: SegmentIdentifyOperator, context: Context) -> None:
             told.at(receipt.decided)
             # Said before more leaves, because a killed worker says nothing afterwards.
             _push(operator, ti, manifest, progress.certain(receipt, sending=True), rejects=rejects)
+            if receipt.accepted:
+                sending.note()
 
         try:
             hook = SegmentHook(operator.segment_conn_id)
@@ -113,6 +116,8 @@ def run(operator: SegmentIdentifyOperator, context: Context) -> None:
             if rejects:
                 _keep(operator, rejects.close)
                 _push(operator, ti, manifest, outcome, rejects=rejects)
+            if outcome.unknown:
+                sending.note()
 
 
 def _push(

@@ -48,6 +48,24 @@ class Forgotten:
         return self._seal.key(*identity(body)) in self._keys
 
 
+class Sending:
+    """Notes, once in a task, that Segment has something of its run's window.
+
+    Later runs know it then, though the run may never be reported.
+    """
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._manifest = manifest
+        self._is_noted = manifest.dry_run
+
+    def note(self) -> None:
+        """Note it in the sync's record."""
+        if not self._is_noted:
+            end = str(self._manifest.window["end"])
+            SyncStore(self._manifest.sync_id).update(lambda record: record.sending(end))
+            self._is_noted = True
+
+
 def refuse_late(manifest: Manifest, *, task_id: str) -> None:
     """Refuse to deliver for a run that later runs of its sync have taken for over.
 
@@ -72,11 +90,12 @@ def refuse_late(manifest: Manifest, *, task_id: str) -> None:
     # Whoever approved what a guard had stopped was told then.
     elif manifest.newest is not None and not manifest.allow_older and not manifest.stopped:
         end, record = str(manifest.window["end"]), SyncStore(manifest.sync_id).read()
-        if record.newest != manifest.newest and record.is_beyond(datetime.fromisoformat(end)):
+        known = manifest.newest if manifest.latest is None else manifest.latest
+        if record.latest != known and record.is_beyond(datetime.fromisoformat(end)):
             raise PermanentError(
                 f"Task {task_id!r}, sync {manifest.sync_id!r}:",
-                should="send no window older than one that was reported",
-                but=f"{record.newest} was reported while this run of {end} waited, and would be "
+                should="send no window older than one that was sent",
+                but=f"{record.latest} was sent while this run of {end} waited, and would be "
                 "overwritten",
                 do=f"{_ONCE_MORE} and allow_older=True if that is meant; or use "
                 'mode="changed", and max_active_runs=1.',

@@ -394,6 +394,47 @@ def test_an_approval_does_not_go_back_in_time(begin: Open, sandbox: Any) -> None
     assert "old" == insisted.profiles["u-1"]["note"]
 
 
+@pytest.mark.parametrize("is_reported", [True, False])
+@pytest.mark.parametrize("mode", MODES)
+def test_an_approval_does_not_undo_a_newer_run_that_is_red(
+    begin: Open, sandbox: Any, mode: str, *, is_reported: bool
+) -> None:
+    """Who is in the Look again is not told to have left by what was stopped before."""
+    choices = MODES[mode]
+    green(begin(0, users(1, 2, 3), **choices))
+    limits = {"max_leavers": 0, "max_messages": 1}
+    held = begin(1, users(1, note="old"), **{**choices, "guards": {**limits, "min_rows": 2}}).run()
+    sandbox.segment_faults.add("poison", pattern='"u-3"', path=BATCH, times=-1)
+    newer = begin(2, users(1, 2, 3, note="new"), **choices).extract().identify()
+    newer.is_over = True
+    assert not is_reported or newer.report().errors
+    before = newer.profiles
+
+    late = begin(3, {}, **choices, approve=held.run_id).run()
+
+    assert "was sent since it was stopped" in str(late.errors["extract"])
+    assert before == late.profiles
+    insisted = begin(3, {}, **choices, approve=held.run_id, allow_older=True).extract()
+    assert {} == insisted.errors
+
+
+def test_full_does_not_go_back_behind_what_was_never_reported(begin: Open, sandbox: Any) -> None:
+    """What a run has sent counts, also when Airflow ends it before its report."""
+    waiting = begin(0, users(1, note="0"), mode="full").extract()
+    begin(2, users(1, note="2"), mode="full").extract().identify().is_over = True
+
+    older = begin(1, users(1, note="1"), mode="full").run()
+    waiting.identify().report()
+
+    assert "would overwrite newer traits" in str(older.errors["extract"])
+    assert "was sent while this run" in str(waiting.errors["identify[0]"])
+    assert "2" == older.profiles["u-1"]["note"]
+    sandbox.segment_faults.add("status", status=401, path=BATCH, times=1)
+    # What never arrived is not newer.
+    begin(4, users(1, note="4"), mode="full").run()
+    assert "3" == green(begin(3, users(1, note="3"), mode="full")).profiles["u-1"]["note"]
+
+
 def test_an_approval_does_not_pass_a_snapshot_by(begin: Open, sandbox: Any) -> None:
     """A full run that waited while the sync was given a snapshot is not delivered."""
     held = begin(2, users(1, note="full"), mode="full", guards={"min_rows": 2}).run()
@@ -568,7 +609,7 @@ def test_full_sends_nothing_that_has_become_older(begin: Open) -> None:
     )
     green(begin(1, users(1, note="1"), mode="full"))
 
-    assert "was reported while this run" in str(late.identify().report().errors["identify[0]"])
+    assert "was sent while this run" in str(late.identify().report().errors["identify[0]"])
     assert 0 == late.books["accepted"]
     assert {} == meant.identify().report().errors
 
