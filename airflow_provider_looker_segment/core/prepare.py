@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from typing import Any
 
 from airflow_provider_looker_segment.core.chunking import Line
@@ -367,9 +366,10 @@ class Preparation:
 
     def _sighting(self, body: Mapping[str, Any], text: str) -> Sighting:
         key = "userId" if "userId" in body else "anonymousId"
-        user = blake2b(f"{key} {body[key]}".encode(), digest_size=16)
-        # Compared for one user only and within this process.
-        return self._seen.see(user.digest(), hash(text))
+        user = f"{key} {body[key]}"
+        # Python's hash of a text has 64 bits and is compared within this process only; the hashes
+        # of two texts have nothing to do with each other.
+        return self._seen.see(hash(user), hash(f"{user} "), hash(text))
 
     def _changed(self, row: Row) -> PermanentError:
         wanted = [column.name for column in self._plan.identifiers]
