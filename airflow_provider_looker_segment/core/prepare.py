@@ -12,7 +12,7 @@ from typing import Any
 
 from airflow_provider_looker_segment.core.chunking import Line
 from airflow_provider_looker_segment.core.destinations import Outcome, Requirements, Verdict
-from airflow_provider_looker_segment.core.duplicates import SeenUsers, Sighting
+from airflow_provider_looker_segment.core.duplicates import SeenUsers
 from airflow_provider_looker_segment.core.encoding import encode, may_exceed, sent_bytes
 from airflow_provider_looker_segment.core.identity import (
     anonymous_id_of,
@@ -23,6 +23,7 @@ from airflow_provider_looker_segment.core.limits import MAX_MESSAGE_BYTES, MESSA
 from airflow_provider_looker_segment.core.look import Column
 from airflow_provider_looker_segment.core.mapping import EMAIL_TRAIT, Plan, check_trait_name
 from airflow_provider_looker_segment.core.pivots import ROW_TOTAL, is_pivoted, pivot_name
+from airflow_provider_looker_segment.core.plain_rows import PlainRows
 from airflow_provider_looker_segment.core.problems import Problems, RejectedRow
 from airflow_provider_looker_segment.core.rows import Row
 from airflow_provider_looker_segment.core.traits import (
@@ -117,6 +118,8 @@ class Preparation:
     :ivar pivot_names: how messages name each trait of a pivot, without the pivot's value.
     :param on_rejected: called with the number, the reason and the cells of each row that is no
         message, for those who keep such rows.
+    :param plain: what has parsed those rows that are no dictionaries, for runs that need no more
+        of a message than its text.
     """
 
     def __init__(
@@ -127,8 +130,10 @@ class Preparation:
         seen: SeenUsers,
         requirements: Requirements | None = None,
         on_rejected: Callable[[int, RejectedRow, Row], None] | None = None,
+        plain: PlainRows | None = None,
     ) -> None:
         self.tally = Tally()
+        self._plain = plain
         self._on_rejected = on_rejected
         self._plan = plan
         self._seen = seen
@@ -160,12 +165,12 @@ class Preparation:
         self._pivot_keys: dict[str, str] = {}
         self.pivot_names: dict[str, str] = {}
 
-    def lines(self, rows: Iterable[Row]) -> Iterator[Line]:
+    def lines(self, rows: Iterable[Any]) -> Iterator[Line]:
         """Turn rows into lines; see :meth:`messages`."""
         return (line for line, _ in self.messages(rows))
 
-    def messages(self, rows: Iterable[Row]) -> Iterator[tuple[Line, dict[str, Any]]]:
-        """Turn rows into lines and the bodies that these hold as text, counting each row.
+    def messages(self, rows: Iterable[Any]) -> Iterator[tuple[Line, dict[str, Any]]]:
+        """Turn rows into lines and their bodies, of plain rows only the ids, counting each row.
 
         :param rows: in Looker's order; the first of several rows about a user is sent.
         :raises PermanentError: when the result lacks a column that the Look promised.
@@ -174,12 +179,12 @@ class Preparation:
         for number, row in enumerate(rows, start=1):
             tally.rows = number
             try:
-                body = self.body(row)
-                text, is_repeat = self._text(body)
+                text, body, outcome = self._message(row)
+                is_repeat = self._is_repeat(text, body, outcome)
             except RejectedRow as rejected:
                 tally.problems.add(rejected.code, rejected.column, number)
                 if self._on_rejected is not None:
-                    self._on_rejected(number, rejected, row)
+                    self._on_rejected(number, rejected, self._cells(row))
                 continue
             if is_repeat:
                 tally.duplicates += 1
@@ -187,19 +192,38 @@ class Preparation:
             tally.messages += 1
             yield Line(number, text), body
 
-    def _text(self, body: dict[str, Any]) -> tuple[str, bool]:
-        """Encode one row's message; tell whether an earlier row was identical."""
+    def _message(self, row: Any) -> tuple[str, dict[str, Any], Outcome | None]:
+        """Return one row's message as text, its body, and what destinations make of it."""
+        if self._plain is not None and type(row) is not dict:
+            # Most rows are such.
+            ids, email = self._identity(self._plain.identifiers(row))
+            text = self._plain.text(row, ids, email)
+            if text is not None and not may_exceed(text, self.max_body_bytes):
+                return text, ids, None
+        body = self.body(self._cells(row))
         outcome = None if self._requirements is None else self._route(body, self._requirements)
         text = encode(body)
         limit = self.max_body_bytes
         if may_exceed(text, limit) and sent_bytes(body) > limit:
             raise RejectedRow("message_too_large")
-        sighting = self._sighting(body, text)
+        return text, body, outcome
+
+    def _cells(self, row: Any) -> Row:
+        cells: Row = row if self._plain is None or type(row) is dict else self._plain.cells(row)
+        return cells
+
+    def _is_repeat(self, text: str, body: Mapping[str, Any], outcome: Outcome | None) -> bool:
+        """Tell whether an earlier row was identical."""
+        key = "userId" if "userId" in body else "anonymousId"
+        user = f"{key} {body[key]}"
+        # Python's hash of a text has 64 bits and is compared within this process only; the hashes
+        # of two texts have nothing to do with each other.
+        sighting = self._seen.see(hash(user), hash(f"{user} "), hash(text))
         if sighting == "conflict":
             raise RejectedRow("conflicting_duplicate")
         if outcome is not None and sighting == "new":
             self.tally.verdicts.add(outcome)
-        return text, sighting == "repeat"
+        return sighting == "repeat"
 
     def _route(self, body: dict[str, Any], requirements: Requirements) -> Outcome:
         """Switch off the destinations that cannot take a message.
@@ -364,18 +388,10 @@ class Preparation:
         mapping = self._plan.mapping
         return converter(trait, nulls=mapping.nulls, arrays=mapping.arrays)
 
-    def _sighting(self, body: Mapping[str, Any], text: str) -> Sighting:
-        key = "userId" if "userId" in body else "anonymousId"
-        user = f"{key} {body[key]}"
-        # Python's hash of a text has 64 bits and is compared within this process only; the hashes
-        # of two texts have nothing to do with each other.
-        return self._seen.see(hash(user), hash(f"{user} "), hash(text))
-
     def _changed(self, row: Row) -> PermanentError:
-        wanted = [column.name for column in self._plan.identifiers]
-        wanted += [column.name for _, column in self._plan.traits]
-        wanted += [self._plan.group_id.name] if self._plan.group_id else []
-        missing = sorted({name for name in wanted if name not in row})
+        wanted = [*self._plan.identifiers, *(column for _, column in self._plan.traits)]
+        wanted += [self._plan.group_id] if self._plan.group_id else []
+        missing = sorted({column.name for column in wanted if column.name not in row})
         return PermanentError(
             f"{self._plan.look.where}: the result",
             should="hold every column of the Look",

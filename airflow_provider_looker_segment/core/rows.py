@@ -74,6 +74,7 @@ class RowStream:
     :param look: how messages name the Look.
     :param content_type: the answer's content type, for the message about an answer of another kind.
     :param names: words of the query, in small letters, which messages about an error may repeat.
+    :param plain: parses many rows into something else than :data:`Row`, or into nothing.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class RowStream:
         look: str,
         content_type: str = "",
         names: AbstractSet[str] = frozenset(),
+        plain: Callable[[str], list[Any] | None] | None = None,
     ) -> None:
         self.rest: dict[str, Any] = {}
         self._chunks = iter(chunks)
@@ -90,6 +92,7 @@ class RowStream:
         self._content_type = content_type
         self._names = names
         self._decoder = json.JSONDecoder(parse_float=parse_float)
+        self._plain = plain
         self._many = _decoder_of_many_rows()
         self._border = ""
         self._may_take_many = False
@@ -99,7 +102,7 @@ class RowStream:
         self._ended = False
         self._is_empty = True
 
-    def __iter__(self) -> Iterator[Row]:
+    def __iter__(self) -> Iterator[Any]:
         """Read the document to its very end; only then is it known to be complete.
 
         :raises TransientError: when the document ends too early.
@@ -139,14 +142,14 @@ class RowStream:
                 do="Run the Look in Looker to see what it answers.",
             )
 
-    def _rows(self) -> Iterator[Row]:
+    def _rows(self) -> Iterator[Any]:
         self._expect("[")
         closing = self._next_character()
         while closing != "]":
             if closing != "{":
                 self._malformed()
             for row in self._many_rows() or (self._row(),):
-                if "looker_error" in row:
+                if type(row) is dict and "looker_error" in row:
                     self._refuse_looker_error(row["looker_error"])
                 yield row
             closing = self._separator("]")
@@ -161,7 +164,7 @@ class RowStream:
             self._border = self._text[max(0, end - 2) : end] + between[0] + "{"
         return row
 
-    def _many_rows(self) -> list[Row]:
+    def _many_rows(self) -> list[Any]:
         """Parse all whole rows that are here at once, or none.
 
         What parses as a list of objects up to the end of one is the same rows one by one, for a
@@ -175,8 +178,10 @@ class RowStream:
             return []
         # Blanks and the comma belong to the separator.
         end += 2
+        text = self._text[self._at : end]
+        rows: list[Any] | None = self._plain(text) if self._plain else None
         try:
-            rows: list[Row] = self._many(f"[{self._text[self._at : end]}]")
+            rows = self._many(f"[{text}]") if rows is None else rows
         except (ValueError, RecursionError):
             return []
         self._at = end

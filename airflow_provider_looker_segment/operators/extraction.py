@@ -19,6 +19,7 @@ from airflow_provider_looker_segment.core.guards import Cohort, Guards
 from airflow_provider_looker_segment.core.limits import MAX_DATABASE_BYTES
 from airflow_provider_looker_segment.core.manifest import Manifest, Samples
 from airflow_provider_looker_segment.core.mapping import Plan
+from airflow_provider_looker_segment.core.plain_rows import PlainRows
 from airflow_provider_looker_segment.core.prepare import Tally
 from airflow_provider_looker_segment.core.problems import RejectedRow
 from airflow_provider_looker_segment.core.query import RunQuery
@@ -71,6 +72,7 @@ class Extraction:
     _borders: list[tuple[int, int]] = field(default_factory=list, init=False)
     _stored_bytes: int = field(default=0, init=False)
     _preparation: prepare.Preparation = field(init=False)
+    _plain: PlainRows | None = field(default=None, init=False)
 
     @property
     def where(self) -> str:
@@ -84,11 +86,14 @@ class Extraction:
             is asked.
         :raises TransientError: when the result stops in the middle.
         """
+        if self.requirements is None and not self.history.compares and PlainRows.suits(self.plan):
+            self._plain = PlainRows(self.plan)
         rows = RowStream(
             answer.pieces,
             look=self.where,
             content_type=answer.content_type,
             names=self.plan.look.names,
+            plain=self._plain.decode if self._plain else None,
         )
         try:
             with self.history:
@@ -124,6 +129,7 @@ class Extraction:
                 seen=seen,
                 requirements=self.requirements,
                 on_rejected=self._reject,
+                plain=self._plain,
             )
             mapped = self._preparation.messages(rows)
             lines = samples.watch(self.history.lines(mapped, self._preparation))

@@ -1,0 +1,151 @@
+"""Rows of plain values become what they become when each cell is looked at."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_looker_segment.core.duplicates import SeenUsers
+from airflow_provider_looker_segment.core.mapping import Plan
+from airflow_provider_looker_segment.core.plain_rows import PlainRows
+from airflow_provider_looker_segment.core.prepare import Preparation
+from airflow_provider_looker_segment.core.rows import Row, RowStream
+from tests.core.test_prepare import CASES, SHARED, planned, simple_plan
+
+NAMES = ("userId", "email", "age", "name", "plan", "note")
+TEXTS = ["", " ", "Zoë", "山", "a\nb", "é", '"\\', "\\u0000", "n/a", "a@b.co", " a@b.co", "1" * 17]
+NUMBERS = [
+    *("0", "-0", "7", "-7", "9007199254740991", "9007199254740992", "-9007199254740993", "1" * 30),
+    *("0.0", "-0.0", "7.0", "79.5", "0.1", "1e2", "1E5", "1.5e-7", "1e-400", "1.25E-320", "2e-310"),
+    *("0.1000000000000000055", "123456789.123456789", "12345678901234567.0", "1234567890123456e5"),
+    *("123456789012345", "12345678901234.5", "1e308", "1e999", "-1e999", "17850.0", "5e-324"),
+]
+literals = st.one_of(
+    st.sampled_from(NUMBERS),
+    st.sampled_from(["null", "true", "false", "[1]", '["a"]', "{}", r'"\u0000"', r'"\ud800"']),
+    st.sampled_from(TEXTS).map(json.dumps),
+    st.text(max_size=8).map(json.dumps),
+    st.floats(allow_nan=False, allow_infinity=False).map(repr),
+    st.integers().map(str),
+)
+rows_of_literals = st.lists(
+    st.tuples(*(literals | st.just("null") for _ in NAMES)), min_size=1, max_size=6
+)
+
+
+def came_to(the_plan: Plan, text: str, *, is_plain: bool) -> Any:
+    """Return what becomes of rows: lines, tally and rejected rows."""
+    rejected: list[tuple[int, str, str, Row]] = []
+    plain = PlainRows(the_plan) if is_plain else None
+    rows: Any = plain.decode(text) if plain else None
+    if rows is None:
+        rows = RowStream([b'{"data":[' + text.encode() + b"]}"], look="Look 1")
+    with SeenUsers() as seen:
+        preparation = Preparation(
+            the_plan,
+            shared=SHARED,
+            seen=seen,
+            on_rejected=lambda number, why, row: rejected.append(
+                (number, why.code, why.column, row)
+            ),
+            plain=plain,
+        )
+        lines = list(preparation.lines(rows))
+    tally = preparation.tally
+    counts = (tally.rows, tally.messages, tally.duplicates, tally.problems.as_list())
+    return lines, counts, repr(rejected)
+
+
+def as_text(rows: list[tuple[str, ...]]) -> str:
+    """Write rows of literals as Looker does."""
+    objects = (
+        ",".join(
+            f'"users.{name}":{{"value":{cell}}}' for name, cell in zip(NAMES, row, strict=True)
+        )
+        for row in rows
+    )
+    return ",".join(f"{{{cells}}}" for cells in objects)
+
+
+@settings(deadline=None)
+@given(rows=rows_of_literals, nulls=st.sampled_from(["omit", "send"]))
+@example(rows=[('"u1"', '"a@b.co"', "7", '"Zoë"', "79.5", "true")], nulls="omit")
+@example(rows=[("17850.0", "null", "null", "1e-400", "null", "null")], nulls="send")
+@example(rows=[('"u1"', '""', "null", '"x"', "null", "null")], nulls="omit")
+@example(rows=[('"u1"', '"a@b.co "', "null", '"x"', "null", "null")], nulls="omit")
+@example(rows=[('"n/a"', "null", "null", '"x"', "null", "null")], nulls="omit")
+@example(rows=[("null", '"a@b.co"', "null", '"x"', "null", "null")] * 2, nulls="omit")
+@example(rows=[('"u1"', "null", "null", r'"\u0000"', "null", "null")], nulls="omit")
+@example(rows=[('"u1"', "null", "true", "0.1000000000000000055", "1", "null")], nulls="omit")
+def test_plain_rows_become_the_same(rows: list[tuple[str, ...]], nulls: str) -> None:
+    """Whatever the values, nobody can tell from the outcome how it came about."""
+    text = as_text(rows)
+    the_plan = simple_plan(*NAMES, nulls=nulls)
+    assert came_to(the_plan, text, is_plain=False) == came_to(the_plan, text, is_plain=True)
+
+
+@pytest.mark.parametrize(
+    ("literal", "is_plain"),
+    [
+        *(('"Zoë"', True), ("7", True), ("79.5", True), ("1e-307", False), ("1.5e-7", True)),
+        *(("true", True), ("null", True), ('"u3e-4000"', True), ('"3e-4000"', True)),
+        *((r'"\u0000"', False), (r'"\ud800"', False), ("9007199254740992", False)),
+        *(("1e-400", False), ("0.1000000000000000055", False), ("1e999", False), ("[]", False)),
+        *(('"1234567890123456"', False), ('"123456789012345"', True), ("NaN", False)),
+    ],
+)
+def test_what_is_plain(literal: str, *, is_plain: bool) -> None:
+    """Anything that another reader might read differently, or that is no trait, is not plain."""
+    rows = PlainRows(simple_plan(*NAMES)).decode(
+        as_text([('"u1"', "null", "null", '"Ty"', literal, "null")])
+    )
+    assert is_plain == (rows is not None)
+
+
+def test_a_row_has_the_columns_of_its_look() -> None:
+    """Looker says in a column of its own that something went wrong; a lacking one is no null."""
+    usual = as_text([('"u1"', "null", "null", '"Ty"', "1", "null")])
+    assert PlainRows(simple_plan(*NAMES)).decode(usual)
+    for odd in (usual[:-1] + ',"looker_error":"broken"}', usual.replace("note", "other")):
+        assert PlainRows(simple_plan(*NAMES)).decode(odd) is None
+    assert PlainRows(simple_plan(*NAMES, "more")).decode(usual) is None
+
+
+def test_what_is_odd_too_often_is_not_tried_again() -> None:
+    """Whoever has one odd value in each piece does not pay for two attempts at every row."""
+    plain = PlainRows(simple_plan(*NAMES))
+    usual = as_text([('"u1"', "null", "null", '"Ty"', "1", "null")])
+    odd = as_text([('"u1"', "null", "null", '"Ty"', "[]", "null")])
+    assert [None] * 10 == [plain.decode(odd) for _ in range(10)]
+    assert plain.decode(usual) is None
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [
+        {"nulls": "reject"},
+        {"traits_schema": {"type": "object"}},
+        {"group_id": "users.plan"},
+        {"exclude": [f"users.{name}" for name in NAMES[2:]]},
+    ],
+)
+def test_what_depends_on_more_than_values_is_not_plain(choices: dict[str, Any]) -> None:
+    """Rules about whole messages, and about missing values, need each cell."""
+    assert PlainRows.suits(simple_plan(*NAMES))
+    assert not PlainRows.suits(simple_plan(*NAMES, **choices))
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+def test_cases_of_the_mapping_come_to_the_same(path: Path) -> None:
+    """Every law of the mapping holds for plain rows, too."""
+    case = json.loads(path.read_text("utf-8"))
+    rows = case.get("rows", [])
+    if "error" in case or not PlainRows.suits(the_plan := planned(case)):
+        return
+    text = rows[1:-1] if isinstance(rows, str) else json.dumps(rows)[1:-1]
+    assert came_to(the_plan, text, is_plain=False) == came_to(the_plan, text, is_plain=True)
