@@ -36,16 +36,24 @@ class _Shape(NamedTuple):
     has_email: bool
 
 
-class Spliced(NamedTuple):
-    """A message to send.
+class Ending(NamedTuple):
+    """What makes a mapped message one that is sent.
 
-    :param traits: how many it has.
+    :param text: takes the place of the last two characters; empty where the message stays.
+    :param traits: how many the message has.
     :param names: bits of those that Segment holds once it has accepted the message.
     """
 
     text: str
     traits: int
     names: int
+
+    def after(self, text: str) -> str:
+        """Return the message to send.
+
+        :param text: of the mapped message.
+        """
+        return text[:-2] + self.text if self.text else text
 
 
 class Splicer:
@@ -59,10 +67,10 @@ class Splicer:
         self._names = names
         self._shapes: list[_Shape | None] = [None]
         self._numbers: dict[tuple[tuple[str, ...], tuple[str, ...]], int] = {}
-        self._endings: dict[tuple[int, int, int], tuple[str, int, int] | None] = {}
+        self._endings: dict[tuple[int, int, int], Ending | None] = {}
 
     def shape(self, body: dict[str, Any]) -> int:
-        """Return the number of a message's shape, which :meth:`message` needs.
+        """Return the number of a message's shape, which :meth:`ending` needs.
 
         :param body: as mapped.
         """
@@ -87,26 +95,21 @@ class Splicer:
         self._shapes.append(shape)
         return len(self._shapes) - 1
 
-    def message(self, text: str, shape: int, told: Told, known: int) -> Spliced | None:
-        """Build the message about a user whose row is at hand; ``None`` where it is not plain.
+    def ending(self, shape: int, told: Told, known: int) -> Ending | None:
+        """Say how the message about a user whose row is at hand ends.
 
-        :param text: of the mapped message.
+        :return: ``None`` where the message is not plain.
         :param told: whether it says that they are in or have left.
         :param known: bits of the traits that Segment may hold.
         """
         asked = shape, told, known
-        if asked in self._endings:
-            ending = self._endings[asked]
-        else:
+        if asked not in self._endings:
             if len(self._endings) >= _MOST_ENDINGS:
                 self._endings.clear()
-            ending = self._endings[asked] = self._ending(shape, told, known)
-        if ending is None:
-            return None
-        added, traits, names = ending
-        return Spliced(f"{text[:-2]}{added}" if added else text, traits, names)
+            self._endings[asked] = self._new_ending(shape, told, known)
+        return self._endings[asked]
 
-    def _ending(self, number: int, told: Told, known: int) -> tuple[str, int, int] | None:
+    def _new_ending(self, number: int, told: Told, known: int) -> Ending | None:
         shape = self._shapes[number]
         if shape is None:
             return None
@@ -120,7 +123,7 @@ class Splicer:
             if name not in shape.nulls:
                 added[name] = None
         text = f",{encode(added)[1:]}}}" if added else ""
-        return text, shape.traits + len(added), names
+        return Ending(text, shape.traits + len(added), names)
 
     def skeleton(self, text: str, shape: int) -> str | None:
         """Return the text of a message's skeleton; ``None`` where the message is not plain.

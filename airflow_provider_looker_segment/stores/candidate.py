@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from airflow_provider_looker_segment.core.history import Action, Step
 from airflow_provider_looker_segment.stores import snapshot_database as tables
@@ -30,6 +30,7 @@ _UNCHANGED = f"""INSERT INTO main.steps SELECT {_KEY_AND_PRINT.format(int(Action
     x'', :window, {_TOLD}, :ordinal + n, NULL, NULL
     FROM temp.numbers WHERE n < :count"""  # noqa: S608 - our own columns
 _END_DIGITS = 12
+_ZERO = ord("0")
 _SENT = f"""INSERT INTO main.steps SELECT {_KEY_AND_PRINT.format(int(Action.SEND))},
     substr(:names, n * :wide + 1, :wide), :window, {_TOLD}, :ordinal + n, :position + n,
     substr(:skeletons, CAST(substr(:ends, n * {_END_DIGITS} + 1, {_END_DIGITS}) AS INTEGER) + 1,
@@ -38,32 +39,13 @@ _SENT = f"""INSERT INTO main.steps SELECT {_KEY_AND_PRINT.format(int(Action.SEND
     FROM temp.numbers WHERE n < :count"""  # noqa: S608 - our own columns
 
 
-class Unchanged(NamedTuple):
-    """A user whose message is the one that Segment has.
+Unchanged = tuple[bytes, bytes, int, bytes]
+"""A user whose message Segment has: the key, the fingerprint, what was told, and the mapped message
+as JSON."""
 
-    :param body: the mapped message as JSON.
-    """
-
-    key: bytes
-    fingerprint: bytes
-    told: int
-    body: bytes
-
-
-class Sent(NamedTuple):
-    """A user whose row is sent.
-
-    :param names: see :class:`~.core.history.Step`.
-    :param body: the mapped message as JSON.
-    :param skeleton: of the message, as JSON; empty where it is not kept.
-    """
-
-    key: bytes
-    fingerprint: bytes
-    told: int
-    body: bytes
-    names: int
-    skeleton: str
+Sent = tuple[bytes, bytes, int, bytes, int, str]
+"""A user whose row is sent: the same, then the names, as in :class:`~.core.history.Step`, and the
+skeleton of the message as JSON, which is empty where it is not kept."""
 
 
 class Candidate:
@@ -113,21 +95,20 @@ class Candidate:
     def add_unchanged(self, users: Sequence[Unchanged]) -> None:
         """Keep what was decided about users, in the order of their keys."""
         if users:
-            self.database.execute(_UNCHANGED, self._packed(users))
+            self.database.execute(_UNCHANGED, self._packed(*zip(*users, strict=True)))
 
     def add_sent(self, users: Sequence[Sent]) -> None:
         """Keep what was decided about users, in the order of their keys."""
         if not users:
             return
-        said = self._packed(users)
-        wide = max(1, (max(user.names for user in users).bit_length() + 7) // 8)
-        skeletons: list[bytes] = []
-        if users[0].skeleton:
-            skeletons = self._seal.close_all([user.skeleton for user in users])
+        *common, names, texts = zip(*users, strict=True)
+        said = self._packed(*common)
+        wide = max(1, (max(names).bit_length() + 7) // 8)
+        skeletons = self._seal.close_all(texts) if texts[0] else []
         ends = accumulate(map(len, skeletons), initial=0)
         said |= {
             "wide": wide,
-            "names": b"".join([user.names.to_bytes(wide, "big") for user in users]),
+            "names": b"".join([bits.to_bytes(wide, "big") for bits in names]),
             "position": self.messages,
             "skeletons": b"".join(skeletons) or None,
             "ends": "".join([f"{end:0{_END_DIGITS}d}" for end in ends]).encode("ascii"),
@@ -147,23 +128,29 @@ class Candidate:
         tables.write_facts(self.database, {**about, **said, "messages": self.messages})
         tables.close(self.database)
 
-    def _packed(self, users: Sequence[Unchanged] | Sequence[Sent]) -> dict[str, Any]:
+    def _packed(
+        self,
+        keys: Sequence[bytes],
+        prints: Sequence[bytes],
+        told: Sequence[int],
+        bodies: Sequence[bytes],
+    ) -> dict[str, Any]:
         """Keep the messages, and return what both kinds of users have."""
-        if len(users) > self._numbers:
-            more = ((number,) for number in range(self._numbers, len(users)))
+        if len(keys) > self._numbers:
+            more = ((number,) for number in range(self._numbers, len(keys)))
             self.database.executemany(_MORE_NUMBERS, more)
-            self._numbers = len(users)
+            self._numbers = len(keys)
         first = self._ordinal
-        for user in users:
-            self.keep(user.body)
+        for body in bodies:
+            self.keep(body)
         return {
-            "keys": b"".join([user.key for user in users]),
-            "prints": b"".join([user.fingerprint for user in users]),
+            "keys": b"".join(keys),
+            "prints": b"".join(prints),
             # Of a text SQLite would count the characters, from its beginning, for each row.
-            "told": "".join([str(user.told) for user in users]).encode("ascii"),
+            "told": bytes([_ZERO + one for one in told]),
             "window": self._window,
             "ordinal": first,
-            "count": len(users),
+            "count": len(keys),
         }
 
     def _add_steps(self) -> None:

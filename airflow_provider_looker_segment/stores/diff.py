@@ -35,16 +35,15 @@ from airflow_provider_looker_segment.core.snapshot import (
     skeleton,
     timestamp,
 )
-from airflow_provider_looker_segment.core.splicing import UNKNOWN, Spliced, Splicer
+from airflow_provider_looker_segment.core.splicing import UNKNOWN, Splicer
 from airflow_provider_looker_segment.stores import snapshot_database as tables
 from airflow_provider_looker_segment.stores.candidate import Candidate, Sent, Unchanged
 from airflow_provider_looker_segment.stores.snapshot_seal import SnapshotSeal
 from airflow_provider_looker_segment.stores.sorter import Part, RowSorter, SeenRow
 
 # What was committed when, and what a leave message needs, is seldom asked for.
-_KNOWN_COLUMNS = tables.USER_COLUMNS.replace("origin, ordinal, touched, skeleton", "0, 0, 0, NULL")
-_KNOWN = f"""SELECT key, {_KNOWN_COLUMNS} FROM base.users
-    WHERE key >= ? AND key < ?"""  # noqa: S608 - our own columns
+_KNOWN = """SELECT key, fingerprint, names, window, seen, told, dirty, body FROM base.users
+    WHERE key >= ? AND key < ?"""
 
 Columns = tuple[Any, ...]
 """What a snapshot says of a user, as :data:`_KNOWN` selects it."""
@@ -140,14 +139,15 @@ class Diff:
         :return: in the order of the users' keys, once all rows are there. What no row is about is
             numbered on from the last row.
         """
-        for line, body in mapped:
-            self._row_number = line.row_number
-            key = self._seal.key(*identity(body))
+        key_of, shape_of = self._seal.key, self._splicer.shape
+        fingerprint_of, add = self._composer.fingerprint, self._sorter.add
+        for (number, text), body in mapped:
+            self._row_number = number
+            key = key_of(*identity(body))
             if key in self._all_forgotten:
                 self.counts["forgotten"] += 1
                 continue
-            shape = self._splicer.shape(body)
-            self._sorter.add(key, self._composer.fingerprint(body), line[0], shape, line[1])
+            add(key, fingerprint_of(body), number, shape_of(body), text)
         for part in self._sorter.parts(beside=self._users):
             yield from self._part(part)
 
@@ -182,7 +182,7 @@ class Diff:
                 continue
             action, told = self._decide(row, columns)
             if action == Action.UNCHANGED:
-                unchanged.append(Unchanged(key, row[0], told, row[-1]))
+                unchanged.append((key, row[0], told, row[-1]))
             elif action == Action.SEND:
                 sending.append((key, row, told, columns))
             else:
@@ -221,7 +221,11 @@ class Diff:
         for key, (fingerprint, row_number, shape, data), told, columns in sending:
             kept = data.decode()
             known = 0 if columns is None else int.from_bytes(columns[2], "big")
-            text, traits, names = self._message(kept, shape, told, known)
+            ending = self._splicer.ending(shape, told, known)
+            if ending is None:
+                text, traits, names = self._built(kept, told, known)
+            else:
+                text, traits, names = ending.after(kept), ending.traits, ending.names
             code = self._refusal(text, traits)
             if code:
                 self._on_refused(code, row_number)
@@ -229,7 +233,7 @@ class Diff:
                 continue
             self.counts["new"] += columns is None or columns[5] == Told.NEVER
             lines.append(Line(row_number, text))
-            sent.append(Sent(key, fingerprint, told, data, names, self._skeleton(kept, shape)))
+            sent.append((key, fingerprint, told, data, names, self._skeleton(kept, shape)))
         self.counts["sent"] += len(sent)
         self._candidate.add_sent(sent)
         return lines, refused
@@ -251,15 +255,11 @@ class Diff:
         self._candidate.add(key, step)
         return None
 
-    def _message(self, kept: str, shape: int, told: Told, known: int) -> Spliced:
-        """Build the message about a user whose mapped message is at hand."""
-        spliced = self._splicer.message(kept, shape, told, known)
-        if spliced is None:
-            body = decode(kept)
-            message, names = self._composer.message(body, told, known)
-            text = kept if message is body else encode(message)
-            spliced = Spliced(text, len(message["traits"]), names)
-        return spliced
+    def _built(self, kept: str, told: Told, known: int) -> tuple[str, int, int]:
+        """Return a message, how many traits it has, and the bits of their names."""
+        body = decode(kept)
+        message, names = self._composer.message(body, told, known)
+        return kept if message is body else encode(message), len(message["traits"]), names
 
     def _observed(self, key: bytes, known: UserState | None) -> Line | None:
         """Decide about a user whose row is no message."""
@@ -343,4 +343,7 @@ class Diff:
 
 
 def _state(columns: Columns | None) -> UserState | None:
-    return None if columns is None else tables.user_state(columns[1:])
+    if columns is None:
+        return None
+    *said, body = columns[1:]
+    return tables.user_state((*said, 0, 0, 0, None, body))

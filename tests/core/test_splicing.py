@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from airflow_provider_looker_segment.core.encoding import decode, encode
 from airflow_provider_looker_segment.core.history import Told
 from airflow_provider_looker_segment.core.snapshot import Composer, Names, Rules, skeleton
-from airflow_provider_looker_segment.core.splicing import UNKNOWN, Spliced, Splicer
+from airflow_provider_looker_segment.core.splicing import UNKNOWN, Splicer
 
 RULES = [
     Rules("changed"),
@@ -66,8 +66,9 @@ def test_what_is_spliced_is_what_is_built(
         text, shape = encode(body), splicer.shape(body)
         message, after = composer.message(body, told, known)
 
-        expected = Spliced(encode(message), len(message["traits"]), after)
-        assert splicer.message(text, shape, told, known) in (None, expected)
+        expected = encode(message), len(message["traits"]), after
+        ending = splicer.ending(shape, told, known)
+        assert ending is None or (ending.after(text), *ending[1:]) == expected
         kept = splicer.skeleton(text, shape)
         assert kept is None or decode(kept) == skeleton(body)
     assert others.as_list() == names.as_list()
@@ -79,7 +80,7 @@ def test_ordinary_messages_are_plain() -> None:
     for rules in RULES:
         splicer = Splicer(rules, Names())
         shape = splicer.shape(body)
-        assert splicer.message(encode(body), shape, Told.IN, 0) is not None
+        assert splicer.ending(shape, Told.IN, 0) is not None
         assert splicer.skeleton(encode(body), shape) is not None
 
 
@@ -94,5 +95,5 @@ def test_what_is_not_plain_is_left_to_others() -> None:
         {"userId": "u", "traits": {"in": 1}},
     ):
         assert splicer.shape(body) == UNKNOWN
-    assert splicer.message(encode(plain), UNKNOWN, Told.IN, 0) is None
+    assert splicer.ending(UNKNOWN, Told.IN, 0) is None
     assert splicer.skeleton(encode(plain), UNKNOWN) is None

@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from airflow_provider_looker_segment.core.history import Action, Step, Told
+from airflow_provider_looker_segment.core.history import Step, Told
 from airflow_provider_looker_segment.stores import snapshot_database as tables
 from airflow_provider_looker_segment.stores.candidate import Candidate, Sent, Unchanged
 from airflow_provider_looker_segment.stores.snapshot_seal import SnapshotSeal
@@ -65,23 +65,25 @@ def test_parts_are_kept_as_each_user_would_be(
         for part in parts:
             fresh = sorted(part.keys() - taken)
             taken.update(fresh)
-            unchanged = [Unchanged(key, **part[key]) for key in fresh if "names" not in part[key]]
-            sent = [Sent(key, **part[key]) for key in fresh if "names" in part[key]]
-            if not mirrors:
-                sent = [user._replace(skeleton="") for user in sent]
+            for key in fresh:
+                if not mirrors:
+                    part[key].pop("skeleton", None)
+            unchanged: list[Unchanged] = []
+            sent: list[Sent] = []
+            for key in fresh:
+                said = part[key]
+                fingerprint, told, body = said["fingerprint"], said["told"], said["body"]
+                kept = said.get("skeleton", "")
+                if "names" in said:
+                    position = candidate.messages + len(sent)
+                    step = Step(1, fingerprint, said["names"], WINDOW, told, 0, position, None)
+                    sent.append((key, fingerprint, told, body, said["names"], kept))
+                else:
+                    step = Step(2, fingerprint, 0, WINDOW, told, 0, None, None)
+                    unchanged.append((key, fingerprint, told, body))
+                expected[key] = step, kept, body
             candidate.add_unchanged(unchanged)
-            first = candidate.messages
             candidate.add_sent(sent)
-            for user in unchanged:
-                step = Step(
-                    *(Action.UNCHANGED, user.fingerprint, 0, WINDOW, user.told), 0, None, None
-                )
-                expected[user.key] = step, "", user.body
-            for position, one in enumerate(sent, start=first):
-                step = Step(
-                    *(Action.SEND, one.fingerprint, one.names, WINDOW, one.told, 0, position), None
-                )
-                expected[one.key] = step, one.skeleton, one.body
         candidate.close({})
         found = read(candidate)
     assert expected == found
