@@ -284,6 +284,18 @@ class History(RuleBasedStateMachine):
         cohort = self.last[data.draw(st.sampled_from(sorted(self.last)))]
         self.live.append(self.extract(window, cohort, complete=complete))
 
+    @precondition(lambda self: self.last)
+    @rule(data=st.data(), later=windows, window=windows, cohort=cohorts)
+    def overtaken(self, data: st.DataObject, later: int, window: int, cohort: Cohort) -> None:
+        """Another run goes well between the extract and the report of one that is like the last."""
+        alike = self.last[data.draw(st.sampled_from(sorted(self.last)))]
+        run = self.extract(later, alike, complete=False)
+        self.whole(window, cohort, complete=False)
+        self.live.append(run)
+        self.sync.deliver(run)
+        self.sync.report(run)
+        self.close(run)
+
     @rule(window=windows, cohort=cohorts, writes=st.integers(0, 6), retried=st.booleans())
     def begin_and_die(self, window: int, cohort: Cohort, writes: int, *, retried: bool) -> None:
         """An extract that is killed sends nothing; Airflow may try again, as the same run."""
