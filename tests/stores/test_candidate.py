@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_looker_segment.core.history import Step, Told
@@ -36,6 +36,7 @@ users = st.dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(parts=st.lists(users, max_size=3), mirrors=st.booleans())
 @example(
     parts=[

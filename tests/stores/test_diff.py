@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_looker_segment.core.chunking import Line
@@ -47,6 +47,7 @@ states = st.builds(
 SAME = UserState(b"same", 0, 2, 2, Told.IN, False, 1, 0, 1, None, None)
 
 
+@settings(deadline=None)
 @given(
     known=st.lists(st.none() | states, max_size=12),
     newest=st.none() | windows,

@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_looker_segment.stores import sorter
@@ -39,6 +39,7 @@ def parts_of(added: RowSorter, beside: int) -> list[Part]:
     return parts
 
 
+@settings(deadline=None)
 @given(
     messages=rows,
     observed=st.lists(keys, max_size=20),
