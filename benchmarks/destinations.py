@@ -28,8 +28,10 @@ from airflow_provider_looker_segment.core.destinations import Requirements
 from airflow_provider_looker_segment.core.duplicates import SeenUsers
 from airflow_provider_looker_segment.core.look import Look, read_look
 from airflow_provider_looker_segment.core.mapping import Mapping, plan
-from airflow_provider_looker_segment.core.prepare import Preparation, Verdicts, envelope
+from airflow_provider_looker_segment.core.plain_rows import PlainRows
+from airflow_provider_looker_segment.core.prepare import Preparation, envelope
 from airflow_provider_looker_segment.core.rows import RowStream
+from airflow_provider_looker_segment.core.tally import Verdicts
 from benchmarks.measure import ROOT, in_turn, table
 
 COLUMNS = ("user_id", "email", *(f"trait_{number}" for number in range(11)))
@@ -67,20 +69,33 @@ def document(rows: int) -> bytes:
     return json.dumps({"data": data, "errors": []}).encode()
 
 
-def stream(body: bytes) -> RowStream:
+def stream(body: bytes, plain: PlainRows | None = None) -> RowStream:
     """The rows of a result that arrives in pieces."""
 
     def pieces() -> Iterator[bytes]:
         for at in range(0, len(body), PIECE_BYTES):
             yield body[at : at + PIECE_BYTES]
 
-    return RowStream(pieces(), look="Look 1", content_type="application/json")
+    return RowStream(
+        pieces(),
+        look="Look 1",
+        content_type="application/json",
+        plain=plain.decode if plain else None,
+    )
 
 
-def preparation(seen: SeenUsers, requirements: Requirements | None) -> Preparation:
+def preparation(
+    seen: SeenUsers, requirements: Requirements | None, plain: PlainRows | None = None
+) -> Preparation:
     """A run's way from rows to lines."""
-    shared = envelope(timestamp="2026-01-15T00:00:00+00:00", version="0")
-    return Preparation(plan(look(), Mapping()), shared=shared, seen=seen, requirements=requirements)
+    return Preparation(
+        plan(look(), Mapping()),
+        shared=envelope(timestamp="2026-01-15T00:00:00+00:00", version="0"),
+        seen=seen,
+        requirements=requirements,
+        plain=plain,
+        only_ids=True,
+    )
 
 
 def extract_s(body: bytes, destinations: Sequence[str]) -> float:
@@ -89,7 +104,8 @@ def extract_s(body: bytes, destinations: Sequence[str]) -> float:
     seal = Fernet(Fernet.generate_key())
     requirements = Requirements(destinations) if destinations else None
     with SeenUsers() as seen:
-        lines = preparation(seen, requirements).lines(stream(body))
+        plain = PlainRows(plan(look(), Mapping()))
+        lines = preparation(seen, requirements, plain).lines(stream(body, plain))
         for chunk in pack(lines, max_bytes=CHUNK_BYTES):
             seal.encrypt(chunk.data)
     return time.process_time() - began_s

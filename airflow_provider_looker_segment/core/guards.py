@@ -11,7 +11,7 @@ from typing import Any
 
 from airflow_provider_looker_segment.core.configuration import check
 from airflow_provider_looker_segment.core.counting import counted
-from airflow_provider_looker_segment.core.prepare import Tally
+from airflow_provider_looker_segment.core.tally import Tally
 from airflow_provider_looker_segment.exceptions import GuardError, PermanentError
 
 _MANY_REPEATS = 10

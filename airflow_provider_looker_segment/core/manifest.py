@@ -12,7 +12,8 @@ from datetime import datetime
 from typing import Any
 
 from airflow_provider_looker_segment.core.chunking import Line
-from airflow_provider_looker_segment.core.prepare import Tally, envelope
+from airflow_provider_looker_segment.core.prepare import envelope
+from airflow_provider_looker_segment.core.tally import Tally
 from airflow_provider_looker_segment.exceptions import PermanentError
 
 FORMAT = 1

@@ -64,12 +64,14 @@ class PlainRows:
             (self._fields[column.name] for _, column in plan.traits if column is plan.email), None
         )
         self._values = attrgetter(*(f"{self._fields[one.name]}.value" for _, one in plan.traits))
-        names = {f"t{at}": name for at, (name, _) in enumerate(plan.traits)}
+        self._names = [name for name, _ in plan.traits]
+        self._omits_nulls = plan.mapping.nulls == "omit"
+        names = {f"t{at}": name for at, name in enumerate(self._names)}
         self._traits = msgspec.defstruct(
             "Traits",
             [(field, Any, None) for field in names],
             rename=names,
-            omit_defaults=plan.mapping.nulls == "omit",
+            omit_defaults=self._omits_nulls,
             gc=False,
         )
         self._body = msgspec.defstruct(
@@ -82,12 +84,11 @@ class PlainRows:
 
     @staticmethod
     def suits(plan: Plan) -> bool:
-        """Whether a message depends on nothing but the values of its row, one at a time."""
+        """Whether each trait of a message is the value of one column."""
         mapping = plan.mapping
         return (
             not plan.pivoted
             and plan.group_id is None
-            and mapping.traits_schema is None
             and mapping.nulls != "reject"
             and len(plan.traits) > 1
         )
@@ -122,6 +123,13 @@ class PlainRows:
         traits = self._traits(*self._values(row))
         body = self._body(ids.get("userId"), ids.get("anonymousId"), traits)
         return self._encode(body).decode()
+
+    def traits(self, row: Any) -> dict[str, Any]:
+        """Return the traits that :meth:`text` writes."""
+        found = dict(zip(self._names, self._values(row), strict=True))
+        if self._omits_nulls and None in found.values():
+            return {name: value for name, value in found.items() if value is not None}
+        return found
 
     def cells(self, row: Any) -> Row:
         """Return a row as it is without types of its own."""

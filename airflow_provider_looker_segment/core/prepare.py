@@ -7,7 +7,6 @@ A row that is no message is a problem with a code, a column and its number, neve
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_looker_segment.core.chunking import Line
@@ -24,8 +23,9 @@ from airflow_provider_looker_segment.core.look import Column
 from airflow_provider_looker_segment.core.mapping import EMAIL_TRAIT, Plan, check_trait_name
 from airflow_provider_looker_segment.core.pivots import ROW_TOTAL, is_pivoted, pivot_name
 from airflow_provider_looker_segment.core.plain_rows import PlainRows
-from airflow_provider_looker_segment.core.problems import Problems, RejectedRow
+from airflow_provider_looker_segment.core.problems import RejectedRow
 from airflow_provider_looker_segment.core.rows import Row
+from airflow_provider_looker_segment.core.tally import Tally
 from airflow_provider_looker_segment.core.traits import (
     OMITTED,
     Converter,
@@ -36,51 +36,6 @@ from airflow_provider_looker_segment.core.traits import (
 )
 from airflow_provider_looker_segment.core.validation import Validator
 from airflow_provider_looker_segment.exceptions import PermanentError
-
-
-class Verdicts:
-    """How many messages each destination can take, by its slug."""
-
-    def __init__(self) -> None:
-        # Equal messages share one outcome object, so that counting costs next to nothing.
-        self._counts: dict[int, list[Any]] = {}
-
-    def add(self, outcome: Outcome) -> None:
-        """Count one message."""
-        counted = self._counts.get(id(outcome))
-        if counted is None:
-            self._counts[id(outcome)] = [outcome, 1]
-        else:
-            counted[1] += 1
-
-    def as_dict(self) -> dict[str, dict[str, Any]]:
-        """Return met, doubtful and unmet messages and the reasons, by destination."""
-        summed: dict[str, dict[str, Any]] = {}
-        for outcome, count in self._counts.values():
-            for finding in outcome.findings:
-                entry = summed.setdefault(
-                    finding.destination, {"met": 0, "doubtful": 0, "unmet": 0, "reasons": {}}
-                )
-                entry[finding.verdict.value] += count
-                for reason in finding.reasons:
-                    entry["reasons"][reason] = entry["reasons"].get(reason, 0) + count
-        return summed
-
-
-@dataclass(slots=True)
-class Tally:
-    """What became of the rows: ``rows = messages + duplicates + rejected``."""
-
-    rows: int = 0
-    messages: int = 0
-    duplicates: int = 0
-    problems: Problems = field(default_factory=Problems)
-    verdicts: Verdicts = field(default_factory=Verdicts)
-
-    @property
-    def rejected(self) -> int:
-        """Rows that are no message."""
-        return self.problems.count
 
 
 def envelope(*, timestamp: str, version: str) -> dict[str, Any]:
@@ -118,8 +73,8 @@ class Preparation:
     :ivar pivot_names: how messages name each trait of a pivot, without the pivot's value.
     :param on_rejected: called with the number, the reason and the cells of each row that is no
         message, for those who keep such rows.
-    :param plain: what has parsed those rows that are no dictionaries, for runs that need no more
-        of a message than its text.
+    :param plain: what has parsed those rows that are no dictionaries.
+    :param only_ids: whether nobody needs more of a plain row's body than who it is about.
     """
 
     def __init__(
@@ -131,6 +86,7 @@ class Preparation:
         requirements: Requirements | None = None,
         on_rejected: Callable[[int, RejectedRow, Row], None] | None = None,
         plain: PlainRows | None = None,
+        only_ids: bool = False,
     ) -> None:
         self.tally = Tally()
         self._plain = plain
@@ -142,6 +98,8 @@ class Preparation:
             requirements = requirements.narrowed({name for name, _ in plan.traits})
         self._requirements = requirements
         self._validator = Validator(traits_schema=plan.mapping.traits_schema)
+        judged = requirements is not None or plan.mapping.traits_schema is not None
+        self._only_ids = only_ids and not judged
         finished = complete(shared, {}, "0" * MESSAGE_ID_CHARS)
         self.max_body_bytes = MAX_MESSAGE_BYTES - sent_bytes(finished)
         self._traits = [
@@ -194,19 +152,31 @@ class Preparation:
 
     def _message(self, row: Any) -> tuple[str, dict[str, Any], Outcome | None]:
         """Return one row's message as text, its body, and what destinations make of it."""
-        if self._plain is not None and type(row) is not dict:
-            # Most rows are such.
-            ids, email = self._identity(self._plain.identifiers(row))
-            text = self._plain.text(row, ids, email)
-            if text is not None and not may_exceed(text, self.max_body_bytes):
-                return text, ids, None
-        body = self.body(self._cells(row))
+        text, body = self._plain_message(row)
+        if body is None:
+            body = self.body(self._cells(row))
         outcome = None if self._requirements is None else self._route(body, self._requirements)
-        text = encode(body)
-        limit = self.max_body_bytes
-        if may_exceed(text, limit) and sent_bytes(body) > limit:
-            raise RejectedRow("message_too_large")
+        if text is None or "integrations" in body:
+            text = encode(body)
+            limit = self.max_body_bytes
+            if may_exceed(text, limit) and sent_bytes(body) > limit:
+                raise RejectedRow("message_too_large")
         return text, body, outcome
+
+    def _plain_message(self, row: Any) -> tuple[str | None, dict[str, Any] | None]:
+        """Return the text and the body of a plain row's message, before destinations see it."""
+        plain = self._plain
+        if plain is None or type(row) is dict:
+            return None, None
+        ids, email = self._identity(plain.identifiers(row))
+        text = plain.text(row, ids, email)
+        if text is None or may_exceed(text, self.max_body_bytes):
+            return None, None
+        if self._only_ids:
+            return text, ids
+        traits = plain.traits(row)
+        self._validator.check(traits)
+        return text, {**ids, "traits": traits}
 
     def _cells(self, row: Any) -> Row:
         cells: Row = row if self._plain is None or type(row) is dict else self._plain.cells(row)

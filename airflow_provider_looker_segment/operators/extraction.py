@@ -20,10 +20,10 @@ from airflow_provider_looker_segment.core.limits import MAX_DATABASE_BYTES
 from airflow_provider_looker_segment.core.manifest import Manifest, Samples
 from airflow_provider_looker_segment.core.mapping import Plan
 from airflow_provider_looker_segment.core.plain_rows import PlainRows
-from airflow_provider_looker_segment.core.prepare import Tally
 from airflow_provider_looker_segment.core.problems import RejectedRow
 from airflow_provider_looker_segment.core.query import RunQuery
 from airflow_provider_looker_segment.core.rows import Row, RowStream
+from airflow_provider_looker_segment.core.tally import Tally
 from airflow_provider_looker_segment.exceptions import GuardError, PermanentError
 from airflow_provider_looker_segment.hooks.looker import Answer
 from airflow_provider_looker_segment.operators.history import RunHistory
@@ -86,7 +86,7 @@ class Extraction:
             is asked.
         :raises TransientError: when the result stops in the middle.
         """
-        if self.requirements is None and not self.history.compares and PlainRows.suits(self.plan):
+        if PlainRows.suits(self.plan):
             self._plain = PlainRows(self.plan)
         rows = RowStream(
             answer.pieces,
@@ -130,6 +130,7 @@ class Extraction:
                 requirements=self.requirements,
                 on_rejected=self._reject,
                 plain=self._plain,
+                only_ids=not self.history.compares,
             )
             mapped = self._preparation.messages(rows)
             lines = samples.watch(self.history.lines(mapped, self._preparation))

@@ -8,7 +8,7 @@ import pytest
 
 from airflow_provider_looker_segment.core.destinations import Requirements
 from airflow_provider_looker_segment.core.guards import Guards
-from airflow_provider_looker_segment.core.prepare import Tally
+from airflow_provider_looker_segment.core.tally import Tally
 from airflow_provider_looker_segment.exceptions import PermanentError
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from airflow_provider_looker_segment.core.chunking import Line
 from airflow_provider_looker_segment.core.manifest import FORMAT, Manifest, Samples, masked_cells
-from airflow_provider_looker_segment.core.prepare import Tally
+from airflow_provider_looker_segment.core.tally import Tally
 from airflow_provider_looker_segment.exceptions import PermanentError
 
 END = datetime(2019, 6, 1, tzinfo=UTC)

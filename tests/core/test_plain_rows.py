@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_looker_segment.core.destinations import Requirements
 from airflow_provider_looker_segment.core.duplicates import SeenUsers
 from airflow_provider_looker_segment.core.mapping import Plan
 from airflow_provider_looker_segment.core.plain_rows import PlainRows
@@ -17,6 +18,7 @@ from airflow_provider_looker_segment.core.prepare import Preparation
 from airflow_provider_looker_segment.core.rows import Row, RowStream
 from tests.core.test_prepare import CASES, SHARED, planned, simple_plan
 
+N = "null"
 NAMES = ("userId", "email", "age", "name", "plan", "note")
 TEXTS = ["", " ", "Zoë", "山", "a\nb", "é", '"\\', "\\u0000", "n/a", "a@b.co", " a@b.co", "1" * 17]
 NUMBERS = [
@@ -38,8 +40,15 @@ rows_of_literals = st.lists(
 )
 
 
-def came_to(the_plan: Plan, text: str, *, is_plain: bool) -> Any:
-    """Return what becomes of rows: lines, tally and rejected rows."""
+def came_to(
+    the_plan: Plan,
+    text: str,
+    *,
+    is_plain: bool,
+    only_ids: bool = False,
+    requirements: Requirements | None = None,
+) -> Any:
+    """Return what becomes of rows: messages, lines alone with ``only_ids``, and who counts them."""
     rejected: list[tuple[int, str, str, Row]] = []
     plain = PlainRows(the_plan) if is_plain else None
     rows: Any = plain.decode(text) if plain else None
@@ -53,12 +62,22 @@ def came_to(the_plan: Plan, text: str, *, is_plain: bool) -> Any:
             on_rejected=lambda number, why, row: rejected.append(
                 (number, why.code, why.column, row)
             ),
+            requirements=requirements,
             plain=plain,
+            only_ids=only_ids,
         )
-        lines = list(preparation.lines(rows))
+        found = list(preparation.lines(rows) if only_ids else preparation.messages(rows))
     tally = preparation.tally
     counts = (tally.rows, tally.messages, tally.duplicates, tally.problems.as_list())
-    return lines, counts, repr(rejected)
+    return found, counts, tally.verdicts.as_dict(), repr(rejected)
+
+
+def assert_same(the_plan: Plan, text: str, **choices: Any) -> None:
+    """See that nobody can tell from the outcome how it came about."""
+    slowly, at_once = (
+        came_to(the_plan, text, is_plain=is_plain, **choices) for is_plain in (False, True)
+    )
+    assert slowly == at_once
 
 
 def as_text(rows: list[tuple[str, ...]]) -> str:
@@ -73,20 +92,41 @@ def as_text(rows: list[tuple[str, ...]]) -> str:
 
 
 @settings(deadline=None)
-@given(rows=rows_of_literals, nulls=st.sampled_from(["omit", "send"]))
-@example(rows=[('"u1"', '"a@b.co"', "7", '"Zoë"', "79.5", "true")], nulls="omit")
-@example(rows=[("17850.0", "null", "null", "1e-400", "null", "null")], nulls="send")
-@example(rows=[('"u1"', '""', "null", '"x"', "null", "null")], nulls="omit")
-@example(rows=[('"u1"', '"a@b.co "', "null", '"x"', "null", "null")], nulls="omit")
-@example(rows=[('"n/a"', "null", "null", '"x"', "null", "null")], nulls="omit")
-@example(rows=[("null", '"a@b.co"', "null", '"x"', "null", "null")] * 2, nulls="omit")
-@example(rows=[('"u1"', "null", "null", r'"\u0000"', "null", "null")], nulls="omit")
-@example(rows=[('"u1"', "null", "true", "0.1000000000000000055", "1", "null")], nulls="omit")
-def test_plain_rows_become_the_same(rows: list[tuple[str, ...]], nulls: str) -> None:
-    """Whatever the values, nobody can tell from the outcome how it came about."""
-    text = as_text(rows)
-    the_plan = simple_plan(*NAMES, nulls=nulls)
-    assert came_to(the_plan, text, is_plain=False) == came_to(the_plan, text, is_plain=True)
+@given(rows=rows_of_literals, nulls=st.sampled_from(["omit", "send"]), only_ids=st.booleans())
+@example(rows=[('"u1"', '"a@b.co"', "7", '"Zoë"', "79.5", "true")], nulls="omit", only_ids=True)
+@example(rows=[("17850.0", N, N, "1e-400", N, N)], nulls="send", only_ids=True)
+@example(rows=[('"u1"', '""', N, '"x"', N, N)], nulls="omit", only_ids=True)
+@example(rows=[('"u1"', '"a@b.co "', N, '"x"', N, N)], nulls="omit", only_ids=True)
+@example(rows=[('"n/a"', N, N, '"x"', N, N)], nulls="omit", only_ids=True)
+@example(
+    rows=[("null", '"a@b.co"', "null", '"x"', "null", "null")] * 2, nulls="omit", only_ids=True
+)
+@example(rows=[('"u1"', N, N, r'"\u0000"', N, N)], nulls="omit", only_ids=True)
+@example(
+    rows=[('"u1"', "null", "true", "0.1000000000000000055", "1", "null")],
+    nulls="omit",
+    only_ids=False,
+)
+def test_plain_rows_become_the_same(
+    rows: list[tuple[str, ...]], nulls: str, *, only_ids: bool
+) -> None:
+    """Whatever the values, a plain row becomes what it would become cell by cell."""
+    assert_same(simple_plan(*NAMES, nulls=nulls), as_text(rows), only_ids=only_ids)
+
+
+@settings(deadline=None)
+@given(rows=rows_of_literals, unmet=st.sampled_from(["mute", "reject", "warn"]))
+@example(rows=[('"u1"', N, N, '"Zoë"', N, N)], unmet="mute")
+@example(rows=[('"u1"', N, N, '"Zoë"', N, '"too long"')], unmet="mute")
+def test_plain_rows_are_judged_the_same(rows: list[tuple[str, ...]], unmet: Any) -> None:
+    """Destinations and a schema of traits say of a plain row what they say of any other."""
+    schema = {"properties": {"plan": {"type": ["string", "number"]}, "note": {"maxLength": 5}}}
+    assert_same(
+        simple_plan(*NAMES, traits_schema=schema),
+        as_text(rows),
+        requirements=Requirements(["braze", "zendesk", "salesforce"], unmet=unmet),
+        only_ids=True,
+    )
 
 
 @pytest.mark.parametrize(
@@ -129,13 +169,12 @@ def test_what_is_odd_too_often_is_not_tried_again() -> None:
     "choices",
     [
         {"nulls": "reject"},
-        {"traits_schema": {"type": "object"}},
         {"group_id": "users.plan"},
         {"exclude": [f"users.{name}" for name in NAMES[2:]]},
     ],
 )
 def test_what_depends_on_more_than_values_is_not_plain(choices: dict[str, Any]) -> None:
-    """Rules about whole messages, and about missing values, need each cell."""
+    """A group, and rules about missing values, need each cell."""
     assert PlainRows.suits(simple_plan(*NAMES))
     assert not PlainRows.suits(simple_plan(*NAMES, **choices))
 
@@ -148,4 +187,4 @@ def test_cases_of_the_mapping_come_to_the_same(path: Path) -> None:
     if "error" in case or not PlainRows.suits(the_plan := planned(case)):
         return
     text = rows[1:-1] if isinstance(rows, str) else json.dumps(rows)[1:-1]
-    assert came_to(the_plan, text, is_plain=False) == came_to(the_plan, text, is_plain=True)
+    assert_same(the_plan, text)

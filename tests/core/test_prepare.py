@@ -18,11 +18,11 @@ from airflow_provider_looker_segment.core.mapping import Mapping, Plan, plan
 from airflow_provider_looker_segment.core.pivots import pivot_name
 from airflow_provider_looker_segment.core.prepare import (
     Preparation,
-    Tally,
     complete,
     envelope,
 )
 from airflow_provider_looker_segment.core.rows import Row, RowStream
+from airflow_provider_looker_segment.core.tally import Tally
 from airflow_provider_looker_segment.exceptions import LookerSegmentError, PermanentError
 
 CASES = sorted((Path(__file__).parent.parent / "cases" / "mapping").glob("*.json"))
