@@ -11,13 +11,16 @@ from collections.abc import Mapping as AbstractMapping
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_looker_segment.connections import truth
-from airflow_provider_looker_segment.core.mapping import Mapping
-from airflow_provider_looker_segment.core.query import RowLimit
 from airflow_provider_looker_segment.exceptions import PermanentError
 from airflow_provider_looker_segment.operators.errors import undefined
+
+if TYPE_CHECKING:
+    # Some of this is read where DAG files are parsed, and that should cost next to nothing.
+    from airflow_provider_looker_segment.core.mapping import Mapping
+    from airflow_provider_looker_segment.core.query import RowLimit
 
 _NOTHING = frozenset({"", "none", "null"})
 
@@ -177,6 +180,8 @@ def mapping(said: Any) -> Mapping:
 
     :raises PermanentError: when a file cannot be read, or the mapping is none.
     """
+    from airflow_provider_looker_segment.core.mapping import Mapping  # noqa: PLC0415 - see above
+
     read = Mapping.of(settings("mapping", said))
     if not isinstance(read.traits_schema, str):
         return read

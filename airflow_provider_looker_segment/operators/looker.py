@@ -30,11 +30,12 @@ def _refuse_secrets(**addresses: AbstractMapping[str, Any] | str | None) -> None
 
     Airflow keeps these arguments with the DAG and shows them, so execute() would be too late.
     """
-    from airflow_provider_looker_segment import connections  # noqa: PLC0415 - most have no address
-    from airflow_provider_looker_segment.operators import arguments  # noqa: PLC0415
-
     for name, said in addresses.items():
         if isinstance(said, str | AbstractMapping) and "{{" not in str(said):
+            # Most DAG files have no address, or a template for one.
+            from airflow_provider_looker_segment import connections  # noqa: PLC0415
+            from airflow_provider_looker_segment.operators import arguments  # noqa: PLC0415
+
             address = arguments.snapshot(said).get("path", "")
             connections.refuse_secret(f"Argument `{name}`:", str(address))
 
