@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import ipaddress
+import json
 import logging
 import ssl
 import threading
@@ -15,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from tests.hazards.flow import Flow, XComs, document
+from tests.hazards.cohorts import ALL_MAY_LEAVE, Cohort, Open, Start
+from tests.hazards.flow import MOMENT, Flow, XComs, document, row
 from tests.hazards.planted import Everything
 from tests.operators.conftest import run_look
 
@@ -248,3 +250,34 @@ def tls_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TlsS
     server = TlsServer(tmp_path)
     yield server
     server.close()
+
+
+@pytest.fixture
+def snapshot(tmp_path: Path) -> dict[str, Any]:
+    """A folder for snapshots that every worker has."""
+    return {"path": f"file://{tmp_path}/snapshots", "local": True}
+
+
+@pytest.fixture
+def begin(start: Start, sandbox: Any, snapshot: dict[str, Any]) -> Open:
+    """Return a function that prepares the run of one window's cohort."""
+
+    def prepare(day: int, cohort: Cohort, **choices: Any) -> Flow:
+        sandbox.looker_faults.clear()
+        rows = [
+            row(id=json.dumps(user), **{name: json.dumps(v) for name, v in traits.items()})
+            for user, traits in cohort.items()
+        ]
+        body = f'{{"status":"complete","data":[{",".join(rows)}]}}'
+        sandbox.looker_faults.add(
+            "body",
+            body=body,
+            path="/run/json_detail$",
+            content_type="application/json",
+            times=-1,
+        )
+        settings = {"extra": {"logical_date": MOMENT + timedelta(days=day)}}
+        given = {"snapshot": snapshot, "guards": ALL_MAY_LEAVE, "mode": "changed", **choices}
+        return start(settings=settings, **given)
+
+    return prepare
