@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -317,86 +316,6 @@ def test_a_table_is_aligned_and_nothing_is_cut() -> None:
     assert "two" == lines[-1].split()[0]
 
 
-def shell(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command as people do."""
-    return subprocess.run(
-        words,
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, **environment},
-    )
-
-
-def test_from_a_shell(sandbox: Any) -> None:
-    """``python -m`` prints messages and nothing else to its output."""
-    answer = shell(
-        *(sys.executable, "-m", NAME, "preview", "--look", "42", "-n", "2"),
-        *("--as-of", "2026-01-15"),
-    )
-
-    assert 0 == answer.returncode
-    assert 2 == len(messages(answer.stdout))
-    assert "Traceback" not in answer.stderr
-
-
-def test_a_looker_that_is_not_there_is_not_waited_for_long(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whoever waits before a terminal soon reads one sentence, and the output stays empty."""
-    clock = simulate(monkeypatch, looker)
-    nowhere = {"host": "http://127.0.0.1:9", "login": "an-id", "password": "a-secret"}
-    said = json.dumps({"conn_type": "looker", **nowhere})
-    monkeypatch.setenv("AIRFLOW_CONN_LOOKER_DEFAULT", said)
-    status, out, err = run("preview", "--look", "42")
-
-    assert (2, "") == (status, out)
-    assert "Look 42 should be answered by Looker, but it gave no answer at http" in err
-    assert 0 < sum(clock.slept) <= 5
-
-
-def test_a_reader_that_has_seen_enough() -> None:
-    """Where nobody reads any more, as behind ``| head``, the command ends without a complaint."""
-    reader, writer = os.pipe()
-    os.close(reader)
-    answer = subprocess.run(
-        [sys.executable, "-m", NAME, "destinations", "list"],
-        check=False,
-        stdout=writer,
-        stderr=subprocess.PIPE,
-    )
-    os.close(writer)
-
-    assert (0, b"") == (answer.returncode, answer.stderr)
-
-
-@pytest.mark.airflow
-def test_from_airflow(sandbox: Any, airflow_db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """``airflow looker-segment`` is the same, and finds connections in Airflow's database.
-
-    Airflow 3.1 asks providers for no commands; there ``python -m`` finds them too.
-    """
-    airflow = str(Path(sys.executable).with_name("airflow"))
-    connection = os.environ["AIRFLOW_CONN_LOOKER_DEFAULT"]
-    monkeypatch.delenv("AIRFLOW_CONN_LOOKER_DEFAULT")
-    added = shell(airflow, "connections", "add", "kept_looker", "--conn-json", connection)
-    assert 0 == added.returncode, added.stderr
-
-    program = (
-        (airflow, "looker-segment") if AIRFLOW_KNOWS_COMMANDS else (sys.executable, "-m", NAME)
-    )
-    words = (*program, "check", "--look", "42", "--destinations", "braze,totango")
-    answer = shell(*words, "--looker-conn-id", "kept_looker")
-    missing = shell(*words)
-
-    assert 1 == answer.returncode
-    assert "Look 42 can never reach Totango" in answer.stdout
-    assert 2 == missing.returncode
-    assert "Connection 'looker_default' should exist in Airflow" in missing.stderr
-    assert "Traceback" not in answer.stderr + missing.stderr
-
-
 def test_parameters_of_a_mapping_count(run: Run, sandbox: Any, tmp_path: Path) -> None:
     """A rule that asks for something of the user's own takes it from the mapping file."""
     file = tmp_path / "mapping.yaml"
@@ -418,3 +337,18 @@ def test_what_nobody_foresaw_is_one_sentence_too(run: Run, monkeypatch: pytest.M
     assert "KeyError in tests.test_cli, line" in err
     assert "secret" not in err
     assert 1 == len(err.strip().splitlines())
+
+
+def test_a_looker_that_is_not_there_is_not_waited_for_long(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever waits before a terminal soon reads one sentence, and the output stays empty."""
+    clock = simulate(monkeypatch, looker)
+    nowhere = {"host": "http://127.0.0.1:9", "login": "an-id", "password": "a-secret"}
+    said = json.dumps({"conn_type": "looker", **nowhere})
+    monkeypatch.setenv("AIRFLOW_CONN_LOOKER_DEFAULT", said)
+    status, out, err = run("preview", "--look", "42")
+
+    assert (2, "") == (status, out)
+    assert "Look 42 should be answered by Looker, but it gave no answer at http" in err
+    assert 0 < sum(clock.slept) <= 5

@@ -9,6 +9,7 @@ import pytest
 
 from tests.hazards.conftest import BATCH
 from tests.hazards.flow import PEOPLE, Flow, arrived, row, succeeded
+from tests.hazards.registry import hazard
 
 Start = Callable[..., Flow]
 Answer = Callable[..., None]
@@ -88,3 +89,40 @@ def test_a_record_of_another_shape_is_no_record(
 
     assert {} == flow.errors
     arrived(flow, PEOPLE)
+
+
+def test_identify_cleared_alone_sends_again(start: Start) -> None:
+    """While its chunks are there, a cleared task really sends again."""
+    flow = start().extract().identify()
+    flow.clear("identify", 0)
+    flow.identify().report()
+
+    assert {} == flow.errors
+    assert (2 * PEOPLE, PEOPLE) == (flow.record["accepted"], flow.record["users"])
+
+
+@hazard(
+    "A12",
+    "a run that succeeded is cleared",
+    "new ids: sending again really sends; *identify* alone says to clear *extract*",
+)
+def test_a12_cleared_run(start: Start) -> None:
+    """Segment stores the same traits once more."""
+    flow = start().run()
+    succeeded(flow, PEOPLE)
+    flow.clear("identify", 0)
+    flow.identify()
+    assert "Clear the task 'extract'" in str(flow.errors["identify[0]"])
+    assert PEOPLE == flow.record["accepted"]
+    flow.clear("extract")
+    flow.clear("identify", 0)
+    flow.run()
+
+    assert {} == flow.errors
+    record = flow.record
+    assert (2 * PEOPLE, PEOPLE, 0) == (
+        record["accepted"],
+        record["users"],
+        record["duplicates"],
+    )
+    assert PEOPLE == flow.books["accepted"]

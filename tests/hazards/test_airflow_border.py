@@ -25,7 +25,6 @@ from tests.hazards.flow import (
     RETRIES,
     Flow,
     arrived,
-    ended,
     namespace,
     row,
     stopped,
@@ -384,53 +383,3 @@ def test_a11_time_limit(start: Start, sandbox: Any) -> None:
     assert (5, 5) == (receipt["accepted"], receipt["unknown"])
     flow.choices["max_messages_per_second"] = 1e6
     succeeded(flow.identify().report(), PEOPLE)
-
-
-@hazard(
-    "A12",
-    "a run that succeeded is cleared",
-    "new ids: sending again really sends; *identify* alone says to clear *extract*",
-)
-def test_a12_cleared_run(start: Start) -> None:
-    """Segment stores the same traits once more."""
-    flow = start().run()
-    succeeded(flow, PEOPLE)
-    flow.clear("identify", 0)
-    flow.identify()
-    assert "Clear the task 'extract'" in str(flow.errors["identify[0]"])
-    assert PEOPLE == flow.record["accepted"]
-    flow.clear("extract")
-    flow.clear("identify", 0)
-    flow.run()
-
-    assert {} == flow.errors
-    record = flow.record
-    assert (2 * PEOPLE, PEOPLE, 0) == (
-        record["accepted"],
-        record["users"],
-        record["duplicates"],
-    )
-    assert PEOPLE == flow.books["accepted"]
-
-
-@pytest.mark.parametrize("rate", [0, -1, "fast"])
-def test_an_impossible_rate_is_not_tried_again(start: Start, rate: Any) -> None:
-    """No retry would change it; nothing is sent."""
-    flow = start(max_messages_per_second=rate).run()
-
-    ended(flow, "permanent", "`max_messages_per_second`", not_sent=PEOPLE)
-
-
-def test_a_rate_may_be_text(start: Start) -> None:
-    """As a variable or a template leaves it."""
-    succeeded(start(max_messages_per_second="1000000").run(), PEOPLE)
-
-
-def test_identify_cleared_alone_sends_again(start: Start) -> None:
-    """While its chunks are there, a cleared task really sends again."""
-    flow = start().extract().identify()
-    flow.clear("identify", 0)
-    flow.identify().report()
-
-    assert {} == flow.errors
-    assert (2 * PEOPLE, PEOPLE) == (flow.record["accepted"], flow.record["users"])

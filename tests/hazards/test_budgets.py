@@ -19,7 +19,17 @@ from airflow_provider_looker_segment.hooks import refusal
 from airflow_provider_looker_segment.hooks.deadline import DeadlineError, within
 from airflow_provider_looker_segment.hooks.looker import LookerHook
 from tests.hazards.conftest import BATCH, RESULT, Clock
-from tests.hazards.flow import PEOPLE, Flow, arrived, connect, document, ended, row, stopped
+from tests.hazards.flow import (
+    PEOPLE,
+    Flow,
+    arrived,
+    connect,
+    document,
+    ended,
+    row,
+    stopped,
+    succeeded,
+)
 
 Start = Callable[..., Flow]
 Answer = Callable[..., None]
@@ -263,3 +273,16 @@ def test_a_sign_out_that_goes_wrong_changes_nothing(
 def test_words_of_any_depth_are_words() -> None:
     """An error's body may be nested deeper than anybody reads."""
     assert "[" not in refusal.words(b"[" * 60_000)
+
+
+@pytest.mark.parametrize("rate", [0, -1, "fast"])
+def test_an_impossible_rate_is_not_tried_again(start: Start, rate: Any) -> None:
+    """No retry would change it; nothing is sent."""
+    flow = start(max_messages_per_second=rate).run()
+
+    ended(flow, "permanent", "`max_messages_per_second`", not_sent=PEOPLE)
+
+
+def test_a_rate_may_be_text(start: Start) -> None:
+    """As a variable or a template leaves it."""
+    succeeded(start(max_messages_per_second="1000000").run(), PEOPLE)

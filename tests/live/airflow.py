@@ -2,6 +2,8 @@
 
 DAG files and connections enter, runs with their states, values and logs leave. Nothing listens
 beyond 127.0.0.1, and no process outlives :meth:`LiveAirflow.stop`.
+
+Longer than 400 lines, for it is one class: what asks Airflow needs the processes that it started.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The law of history: whatever the order of windows, failures and kills, profiles are the fold."""
+"""The law of history: whatever the order of windows, failures and kills, profiles are the fold.
+
+Longer than 400 lines, for it is one machine: each of its rules may follow any other.
+"""
 
 from __future__ import annotations
 
