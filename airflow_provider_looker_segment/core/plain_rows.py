@@ -8,6 +8,7 @@ comes to the same for what is plain.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from operator import attrgetter
@@ -24,6 +25,7 @@ _PLAIN = (int, float, str, bool)
 _ID = int | float | str | bool | None
 """What an identifier may be; whether it identifies anybody is decided elsewhere."""
 
+_ESCAPED = re.compile(r'["\\\x00-\x1f\ud800-\udfff]')
 _NUL = rb"\u0000"
 _LARGE = b"0" * 16
 _TINY = b"e-000"
@@ -84,10 +86,15 @@ class PlainRows:
 
     @staticmethod
     def suits(plan: Plan) -> bool:
-        """Whether each trait of a message is the value of one column."""
+        """Whether each trait of a message is the value of one column, and all names are writable.
+
+        The types take no names that JSON escapes.
+        """
         mapping = plan.mapping
+        names = [name for name, _ in plan.traits] + [one.name for one in plan.look.columns]
         return (
             not plan.pivoted
+            and not any(map(_ESCAPED.search, names))
             and plan.group_id is None
             and mapping.nulls != "reject"
             and len(plan.traits) > 1

@@ -179,6 +179,15 @@ def test_what_depends_on_more_than_values_is_not_plain(choices: dict[str, Any]) 
     assert not PlainRows.suits(simple_plan(*NAMES, **choices))
 
 
+@pytest.mark.parametrize("name", ['Size "XL"', "Home\\Office", "Two\nlines", "Tab\tbed", "a\x1fb"])
+def test_names_may_hold_what_json_escapes(name: str) -> None:
+    """Whoever labels a column with a quote gets its trait like any other."""
+    renamed = simple_plan(*NAMES, rename={"users.plan": name})
+    assert not PlainRows.suits(renamed)
+    assert not PlainRows.suits(simple_plan(*NAMES, name, rename={f"users.{name}": "other"}))
+    assert PlainRows(simple_plan(*NAMES, rename={"users.plan": "Größe 'L'\x7f"}))
+
+
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
 def test_cases_of_the_mapping_come_to_the_same(path: Path) -> None:
     """Every law of the mapping holds for plain rows, too."""
