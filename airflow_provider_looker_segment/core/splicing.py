@@ -137,9 +137,10 @@ class Splicer:
         begin = text.find(_TRAITS) + len(_TRAITS)
         if not known.has_email:
             return f"{text[:begin]}}}}}"
-        # And this is the name of a trait, for traits are not nested.
-        email = text.find(_EMAIL, begin)
+        # And this is the name of a trait, for traits are not nested. It is not the end of a longer
+        # name, whose own quote would follow a backslash.
+        email = begin if text.startswith(_EMAIL, begin) else text.find(f",{_EMAIL}", begin) + 1
         end = text.find('"', email + len(_EMAIL))
-        if email < 0 or text[end - 1] == "\\":
+        if not email or text[end - 1] == "\\":
             return None
         return f"{text[:begin]}{text[email : end + 1]}}}}}"

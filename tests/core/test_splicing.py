@@ -18,7 +18,7 @@ RULES = [
     Rules("mirror", "membership", 'in "quotes"'),
     Rules("mirror", "clear"),
 ]
-NAMES = ["email", "name", "in", 'in "quotes"', "a", "b", 'c"', ',"traits":{', "\\"]
+NAMES = ["email", "name", "in", 'in "quotes"', "a", 'an "email', 'c"', ',"traits":{', "\\"]
 
 texts = st.text(max_size=4) | st.sampled_from(
     ['"', "\\", '\\"', ',"', ',"traits":{', '"email":"', "}}", "e@x"]
@@ -55,6 +55,12 @@ def mapped(said: dict[str, Any]) -> dict[str, Any]:
     said=[{"userId": "u", "traits": {"email": 'a"b', "a": None}}],
     told=Told.IN,
     known=255,
+)
+@example(
+    rules=RULES[1],
+    said=[{"userId": "u", "traits": {'an "email': "other", "email": "e@x"}}],
+    told=Told.IN,
+    known=0,
 )
 def test_what_is_spliced_is_what_is_built(
     rules: Rules, said: list[dict[str, Any]], told: Told, known: int
