@@ -132,12 +132,17 @@ class Delivery:
         """
         started = time.monotonic()
         before_s = self.receipt.seconds
+        told = self.receipt.forgotten
         try:
             for batch in batches(found, max_messages=self._pace.max_messages):
                 if batch[0].is_forgotten:
                     self.receipt.forgotten += 1
-                else:
-                    self._deliver(batch)
+                    continue
+                if told != self.receipt.forgotten:
+                    # What may be under way is counted from what is decided.
+                    told = self.receipt.forgotten
+                    self._on_progress(self.receipt)
+                self._deliver(batch)
             if self._last_refusal and self.receipt.refused > 1 and not self.receipt.accepted:
                 # Different messages and not one accepted: it is not the messages.
                 raise stopped(self._last_refusal, self._hook.settings)
