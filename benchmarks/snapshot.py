@@ -21,7 +21,7 @@ import psutil
 from airflow_provider_looker_segment.core.limits import SILENT_ROW_CAPS
 from benchmarks import look
 from benchmarks.measure import Measured, Server, finish, median_of, serving, start, table
-from benchmarks.ways import TaskInstance
+from benchmarks.ways import TaskInstance, play_variables
 
 STEPS = {
     "full": "extract, full",
@@ -66,20 +66,6 @@ class RunningTask(TaskInstance):
         super().xcom_push(key, value)
         if key == "manifest":
             self.kept[key] = value
-
-
-def play_variables(folder: Path) -> None:
-    """Keep Airflow's variables in a folder."""
-    from airflow.sdk import Variable
-
-    def read(key: str, default: Any = None) -> Any:
-        return (folder / key).read_text() if (folder / key).exists() else default
-
-    def write(key: str, value: str, **_: Any) -> None:
-        (folder / key).write_text(value)
-
-    Variable.get = read
-    Variable.set = write
 
 
 def extract(folder: Path, step: str) -> int:

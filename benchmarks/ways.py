@@ -93,6 +93,20 @@ class StoringTaskInstance(TaskInstance):
         return self._backend.deserialize_value(reference)
 
 
+def play_variables(folder: Path) -> None:
+    """Keep Airflow's variables in a folder."""
+    from airflow.sdk import Variable
+
+    def read(key: str, default: Any = None) -> Any:
+        return (folder / key).read_text() if (folder / key).exists() else default
+
+    def write(key: str, value: str, **_: Any) -> None:
+        (folder / key).write_text(value)
+
+    Variable.get = read
+    Variable.set = write
+
+
 def extract_ours(folder: str = "", *, stored: bool = False, **choices: Any) -> dict[str, Any]:
     """Run the extract operator; with a folder, keep its chunks and its shards.
 
@@ -206,6 +220,9 @@ def identify_ours(folder: str, per_second: str = "1e9", only: str = "") -> dict[
     shards = json.loads((Path(folder) / "shards").read_text())
     if only:
         shards = [_part(shards[0], *map(int, only.split("/")))]
+    variables = Path(folder) / f"variables_{os.getpid()}"
+    variables.mkdir()
+    play_variables(variables)
     requests = accepted = 0
     for shard in shards:
         ti = TaskInstance(Path(folder))
