@@ -156,11 +156,14 @@ class Preparation:
         if body is None:
             body = self.body(self._cells(row))
         outcome = None if self._requirements is None else self._route(body, self._requirements)
-        if text is None or "integrations" in body:
+        if text is None:
             text = encode(body)
-            limit = self.max_body_bytes
-            if may_exceed(text, limit) and sent_bytes(body) > limit:
-                raise RejectedRow("message_too_large")
+        elif "integrations" in body:
+            text = f'{text[:-1]},"integrations":{encode(body["integrations"])}}}'
+        else:
+            return text, body, outcome
+        if may_exceed(text, self.max_body_bytes) and sent_bytes(body) > self.max_body_bytes:
+            raise RejectedRow("message_too_large")
         return text, body, outcome
 
     def _plain_message(self, row: Any) -> tuple[str | None, dict[str, Any] | None]:
