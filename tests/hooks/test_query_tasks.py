@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
 import requests
 
-from airflow_provider_looker_segment.core.query import RunQuery, run_query
 from airflow_provider_looker_segment.core.query_task import (
     ENDINGS,
     TIMEOUT,
@@ -23,19 +21,12 @@ from airflow_provider_looker_segment.exceptions import PermanentError, Transient
 from airflow_provider_looker_segment.hooks import looker, query_tasks
 from airflow_provider_looker_segment.hooks.looker import LookerHook
 from airflow_provider_looker_segment.hooks.query_tasks import QueryTasks
+from tests.hooks.asking import query_of
 from tests.simulated import Clock, simulate
 
 POLL = "/query_tasks/[0-9a-f]+$"
 RESULTS = "/query_tasks/[0-9a-f]+/results$"
 HOUR_S = 3_600.0
-
-
-@pytest.fixture
-def hook(sandbox: Any) -> Iterator[LookerHook]:
-    """A hook on the stand-in."""
-    hook = LookerHook()
-    yield hook
-    hook.close()
 
 
 @pytest.fixture
@@ -69,11 +60,6 @@ def begin(
     query = query_of(hook, look_id)
     query_id = hook.create_query(query, where=f"Look {look_id}")
     return tasks.begin(query_id, query, timeout_s=timeout_s)
-
-
-def query_of(hook: LookerHook, look_id: str) -> RunQuery:
-    """Return a Look's query, with every row asked for."""
-    return run_query(hook.look(look_id), filters=None, as_of=None, row_limit="all")
 
 
 def rows_of(tasks: QueryTasks, task: QueryTask) -> list[dict[str, Any]]:
