@@ -55,9 +55,7 @@ def plan_history(
     end = datetime.fromisoformat(str(manifest.window["end"]))
     if manifest.rejects_folder and not manifest.dry_run:
         # Whoever forgets somebody looks there, though the run is stopped and never reported.
-        noted = record.keeping(manifest.rejects_folder, segment.conn_id)
-        if noted != record:
-            sync.write(noted)
+        sync.update(lambda known: known.keeping(manifest.rejects_folder, segment.conn_id))
     store = None
     whose: dict[str, Any] = {}
     if rules is None:
