@@ -94,7 +94,7 @@ def run(operator: SegmentIdentifyOperator, context: Context) -> None:
             )
             if done:
                 operator.log.info("An earlier try has delivered %s messages; going on there.", done)
-            _push(operator, ti, manifest, progress.certain(receipt, sending=True))
+            on_progress(receipt)
             ids = MessageIds(
                 write_key_fingerprint=manifest.seal,
                 sync_id=manifest.sync_id,

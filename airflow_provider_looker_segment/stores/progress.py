@@ -1,7 +1,8 @@
 """How far a shard is, kept where a killed worker cannot take it along.
 
-Receipts enter after each batch, the last one leaves when a retry begins. The store outlives a
-Clear too, so the record carries the generation it belongs to.
+Receipts enter before the first batch and after each, the last one leaves when a retry begins. The
+store outlives a Clear too, so the record carries the generation it belongs to; and the rate may
+change between two tries, so it says how many messages its writer may have sent.
 Airflow 3.3 has such a store; before that a retry begins anew, under the same message ids.
 """
 
@@ -38,30 +39,37 @@ class Progress:
 
         :param messages: how many the shard holds.
         """
-        receipt = self._recorded()
-        if receipt is None or receipt.messages != messages or not receipt.is_possible:
-            # Whatever wrote it: beginning anew under the same ids does no harm.
-            receipt = Receipt(messages=messages)
+        receipt, maybe_sent = self._recorded(messages)
         if self._is_retry:
             # A killed try could not say what was on its way; without a store, nor what arrived.
-            self._maybe_sent = (
-                messages if self._store is None else receipt.decided + self._under_way
-            )
+            self._maybe_sent = messages if self._store is None else maybe_sent
         return receipt
 
-    def _recorded(self) -> Receipt | None:
+    def _recorded(self, messages: int) -> tuple[Receipt, int]:
+        """Return what is decided, and how many of the shard's first messages may have been sent."""
+        # Whatever wrote another record: beginning anew under the same ids does no harm.
+        anew = Receipt(messages=messages), self._under_way
         record = None if self._store is None else self._store.get(_KEY)
         if not isinstance(record, dict) or record.get("generation") != self.generation:
-            return None
+            return anew
         try:
-            return Receipt.from_dict(record["receipt"])
+            receipt = Receipt.from_dict(record["receipt"])
         except (AttributeError, KeyError, TypeError, ValueError):
-            return None
+            return anew
+        if receipt.messages != messages or not receipt.is_possible:
+            return anew
+        # Records of earlier versions do not say it.
+        maybe_sent = record.get("maybe_sent", receipt.decided + self._under_way)
+        return receipt, maybe_sent if isinstance(maybe_sent, int) else messages
 
     def record(self, receipt: Receipt) -> None:
-        """Note that the fate of further messages is decided."""
+        """Note how many messages' fates are decided, before more of them leave."""
         if self._store is not None:
-            value = {"generation": self.generation, "receipt": receipt.as_dict()}
+            value = {
+                "generation": self.generation,
+                "receipt": receipt.as_dict(),
+                "maybe_sent": max(self._maybe_sent, receipt.decided + self._under_way),
+            }
             self._store.set(_KEY, value)
 
     def certain(self, receipt: Receipt, *, sending: bool) -> Receipt:

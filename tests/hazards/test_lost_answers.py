@@ -106,6 +106,24 @@ def test_s14_single_failures(
     succeeded(start().run(), PEOPLE)
 
 
+@pytest.mark.parametrize("tries", [2, 3])
+def test_a_lower_rate_makes_no_doubt_smaller(
+    start: Start, sandbox: Any, clock: Clock, tries: int
+) -> None:
+    """What an earlier try may have sent counts by its own rate, however many tries ago it was."""
+    sandbox.segment_faults.add("lost_answer", path=BATCH, times=-1)
+    flow = start().extract().identify()
+    assert PEOPLE == flow.record["accepted"]
+    sandbox.segment_faults.clear()
+    sandbox.segment_faults.add("status", status=401, path=BATCH, times=-1)
+    flow.choices["max_messages_per_second"] = SMALL_BATCHES
+    for _ in range(1, tries):
+        flow.identify()
+    flow.report()
+
+    assert (0, PEOPLE, 0) == tuple(flow.books[name] for name in ("accepted", "unknown", "not_sent"))
+
+
 class Terminated(BaseException):
     """What Airflow raises in a task that it ends."""
 

@@ -22,14 +22,19 @@ class StateStore(dict[str, Any]):
 
 
 def progress(
-    store: StateStore | None, *, try_number: int = 1, max_tries: int = 3, generation: str = "3.3"
+    store: StateStore | None,
+    *,
+    try_number: int = 1,
+    max_tries: int = 3,
+    generation: str = "3.3",
+    under_way: int = 100,
 ) -> Progress:
     """Begin one try of a task with three retries."""
     ti = SimpleNamespace(
         try_number=try_number, max_tries=max_tries, task=SimpleNamespace(retries=3)
     )
     context = {"ti": ti} if store is None else {"ti": ti, "task_state_store": store}
-    return Progress(context, generation=generation, under_way=100)
+    return Progress(context, generation=generation, under_way=under_way)
 
 
 def test_a_retry_takes_up_what_was_recorded() -> None:
@@ -71,6 +76,44 @@ def test_what_an_earlier_try_may_have_sent_is_unknown(
         unknowns.append(begun.certain(receipt, sending=False).unknown)
 
     assert [unknown_with_store, unknown_without] == unknowns
+
+
+@given(
+    rates=st.lists(st.integers(1, 1_000), min_size=2, max_size=5),
+    batches=st.lists(st.integers(0, 4), min_size=5, max_size=5),
+)
+def test_tries_at_any_rates_leave_none_of_what_they_sent_out(
+    rates: list[int], batches: list[int]
+) -> None:
+    """Each try is killed while a batch of its own size is on its way; all of those count."""
+    messages, store, sent, decided = 1_000, StateStore(), 0, 0
+    for number, (rate, answers) in enumerate(zip(rates, batches, strict=False), start=1):
+        begun = progress(store, try_number=number, under_way=rate)
+        receipt = begun.resume(messages=messages)
+
+        assert receipt.decided == decided
+        assert sent == decided + begun.certain(receipt, sending=False).unknown
+
+        for _ in range(answers + 1):
+            begun.record(receipt)
+            decided = receipt.decided
+            sent = max(sent, min(messages, decided + rate))
+            receipt.accepted = min(messages, decided + rate)
+
+
+@pytest.mark.parametrize(("said", "unknown"), [({}, 100), ({"maybe_sent": "many"}, 701)])
+def test_a_record_that_does_not_say_what_may_have_been_sent(
+    said: dict[str, Any], unknown: int
+) -> None:
+    """One of an earlier version counts by this try's own batches, and a strange one as the most."""
+    store = StateStore()
+    receipt = Receipt(messages=1_000, accepted=299)
+    store.set(
+        "looker_segment_progress", {"generation": "3.3", "receipt": receipt.as_dict(), **said}
+    )
+    begun = progress(store, try_number=2)
+
+    assert unknown == begun.certain(begun.resume(messages=1_000), sending=False).unknown
 
 
 @given(
