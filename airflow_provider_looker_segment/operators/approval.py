@@ -58,7 +58,8 @@ class Approval:
         if manifest.mode == "full":
             # What was reported while it waited is no overlap.
             manifest.newest = record.newest
-        approve(self.sync, stopped, ti)
+        if not approve(self.sync, stopped, ti):
+            raise self.refused("still wait for somebody's approval")
         is_there = manifest.generation == stopped.generation
         if is_there and manifest.history:
             is_there = store_of(manifest, self.sync).adopt(stopped.run, about)

@@ -214,38 +214,40 @@ class RunHistory:
             chunks=manifest.chunks,
             run=self.run,
         )
-        self.sync.write(replace(self.sync.read(), stopped=stopped))
+        self.sync.update(lambda record: replace(record, stopped=stopped))
 
     def _drop_own_stopped(self) -> None:
         """Forget what an earlier try of this very task left for approval: its chunks are gone."""
-        record = self.sync.read()
-        stopped = record.stopped
+        stopped = self.sync.read().stopped
         if stopped is None or not stopped.is_of(self.ti) or _is_being_delivered(stopped, self.ti):
             return
         if self.store is not None and not stopped.approved_by and stopped.run not in ("", self.run):
             self.store.discard(stopped.run)
-        self.sync.write(replace(record, stopped=None))
+        _drop(self.sync, stopped)
 
     def _begin(self, store: SnapshotStore) -> Any:
         for run, about in store.open_runs().items():
             if run != self.run and about:
                 self._sweep(store, run, about)
-        record = self.sync.read()
-        noted: dict[str, Any] = {}
-        if not record.generation:
-            # Whoever forgets or resets finds what this run leaves, though it is never reported.
-            noted.update(self.place)
-        self._heed_others()
-        if self.filters is not None and not self.pinned:
-            # Whoever this run tells of may leave by no other one than asks for the same.
-            noted["filters"] = self.filters
-        if noted:
-            self.sync.write(replace(record, **noted))
+
+        def noted(record: SyncRecord) -> SyncRecord:
+            if not record.generation:
+                # Whoever forgets or resets finds what this run leaves, though it is never reported.
+                record = replace(record, **self.place)
+            if record.about is None:
+                # Whoever this run tells of may leave by no other one than asks for the same.
+                record = replace(record, filters=self.filters)
+            return record
+
+        self._heed(self.sync.update(noted))
         return store.begin(self.run, about_of(self.ti))
 
     def _heed_others(self) -> None:
         """Ask for everything no more where another first run asks for something else."""
-        about = self.sync.read().about
+        self._heed(self.sync.read())
+
+    def _heed(self, record: SyncRecord) -> None:
+        about = record.about
         if self.filters is not None and about not in (None, self.filters):
             self.pinned, self.complete = about, False
 
@@ -357,8 +359,7 @@ def remember(manifest: Manifest, sync: SyncStore, ti: Any, *, sent: bool, green:
 
 def delete_stopped(sync: SyncStore, ti: Any, store: SnapshotStore | None) -> None:
     """Delete the chunks of a run that waits for approval, if there is one."""
-    record = sync.read()
-    stopped = record.stopped
+    stopped = sync.read().stopped
     if stopped is None or _is_being_delivered(stopped, ti):
         # Whoever delivers it deletes it.
         return
@@ -367,7 +368,14 @@ def delete_stopped(sync: SyncStore, ti: Any, store: SnapshotStore | None) -> Non
         chunks.delete_stopped(ti, stopped)
     if store is not None and not stopped.approved_by and stopped.run not in ("", run_of(ti)):
         store.discard(stopped.run)
-    sync.write(replace(record, stopped=None))
+    _drop(sync, stopped)
+
+
+def _drop(sync: SyncStore, stopped: StoppedRun) -> None:
+    """Note that a run waits no longer, and leave alone what somebody else has put in its place."""
+    sync.update(
+        lambda record: replace(record, stopped=None) if record.stopped == stopped else record
+    )
 
 
 def _is_being_delivered(stopped: StoppedRun, ti: Any) -> bool:
@@ -395,6 +403,10 @@ def waiting(sync: SyncStore, ti: Any, *, of: tuple[str, str]) -> StoppedRun | No
     return stopped
 
 
-def approve(sync: SyncStore, stopped: StoppedRun, ti: Any) -> None:
-    """Note who delivers a run that waited."""
-    sync.write(replace(sync.read(), stopped=replace(stopped, approved_by=ti.run_id)))
+def approve(sync: SyncStore, stopped: StoppedRun, ti: Any) -> bool:
+    """Note who delivers a run that waited; return whether it still did."""
+    mine = replace(stopped, approved_by=ti.run_id)
+    record = sync.update(
+        lambda known: replace(known, stopped=mine) if known.stopped == stopped else known
+    )
+    return record.stopped == mine
