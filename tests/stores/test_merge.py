@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -69,7 +68,22 @@ ORDINARY = [
     ),
     (None, Step(Action.SEND, b"new", 2, 3, Told.IN, 9, None, b"two")),
     (None, Step(Action.UNCHANGED, b"new", 2, 3, Told.IN, 9, None, None)),
+    (
+        UserState(None, 1, None, 2, Told.NEVER, False, 0, 0, 1),
+        Step(Action.UNCHANGED, b"old", 4, 5, Told.IN, 9, None, None),
+    ),
 ]
+SETTLED = ORDINARY[:3]
+"""Nothing of these is left for Python."""
+MIXED = [
+    *SETTLED,
+    (
+        UserState(b"old", 1, 2, 2, Told.IN, False, 1, 1, 1, b"one"),
+        Step(Action.OBSERVE, None, 0, 3, Told.IN, 0, None, None),
+    ),
+]
+"""Of these, one action."""
+OTHER = UserState(b"old", 1, None, 2, Told.IN, True, 1, 1, 1, b"one", b"two")
 
 
 def placed(found: list[tuple[UserState | None, Step]]) -> list[tuple[UserState | None, Step]]:
@@ -96,22 +110,79 @@ def placed(found: list[tuple[UserState | None, Step]]) -> list[tuple[UserState |
         refused=st.sets(st.integers(0, 11), max_size=2).map(tuple),
         maybe=st.integers(0, 3),
     ),
+    others=st.integers(0, 3),
+    forgotten=st.sets(st.integers(0, 11), max_size=2),
     mirrors=st.booleans(),
 )
-@example(found=placed(ORDINARY), overlapped=set(), shard=ShardFates(0, 12, 12), mirrors=True)
-@example(found=placed(ORDINARY), overlapped=set(), shard=ShardFates(0, 9, 0), mirrors=False)
+@example(
+    found=placed(ORDINARY),
+    overlapped=set(),
+    shard=ShardFates(0, 12, 12),
+    others=0,
+    forgotten=set(),
+    mirrors=True,
+)
+@example(
+    found=placed(ORDINARY),
+    overlapped=set(),
+    shard=ShardFates(0, 9, 0),
+    others=0,
+    forgotten=set(),
+    mirrors=False,
+)
+@example(
+    found=placed(ORDINARY),
+    overlapped=set(),
+    shard=ShardFates(0, 9, 9),
+    others=1,
+    forgotten={2, 3},
+    mirrors=True,
+)
+@example(
+    found=placed(SETTLED),
+    overlapped=set(),
+    shard=ShardFates(0, 9, 9),
+    others=1,
+    forgotten=set(),
+    mirrors=True,
+)
+@example(
+    found=placed(MIXED),
+    overlapped=set(),
+    shard=ShardFates(0, 9, 9),
+    others=1,
+    forgotten=set(),
+    mirrors=True,
+)
+@example(
+    found=placed(MIXED),
+    overlapped=set(),
+    shard=ShardFates(0, 9, 9, (1,)),
+    others=0,
+    forgotten={0},
+    mirrors=True,
+)
 def test_each_user_becomes_what_the_core_says(
     found: list[tuple[UserState | None, Step]],
     overlapped: set[int],
     shard: ShardFates,
+    others: int,
+    forgotten: set[int],
     *,
     mirrors: bool,
 ) -> None:
-    """Whatever is stored, whatever the run did and whatever became of its messages."""
+    """Whatever is stored, whatever the run did and whatever became of its messages.
+
+    The run did nothing about some ``others``, who are stored and stay.
+    """
     run, fates = Run(WINDOW, WINDOW + 1, complete=False, mirrors=mirrors), Fates([shard])
+    found = [(None if at in forgotten else state, step) for at, (state, step) in enumerate(found)]
     with TemporaryDirectory() as folder:
         target, candidate = Path(folder, "target"), Path(folder, "candidate")
-        write(target, candidate, found, overlapped, mirrors=mirrors)
+        write(target, candidate, [step for _, step in found], overlapped, mirrors=mirrors)
+        stay = {key_of(100 + at): OTHER for at in range(others)}
+        known = {key_of(at): state for at, (state, _) in enumerate(found) if state is not None}
+        add(target, known | stay, [key_of(at) for at in forgotten])
 
         merge(target, candidate, fates)
 
@@ -125,8 +196,9 @@ def test_each_user_becomes_what_the_core_says(
             overlaps=state is not None and state.touched in overlapped,
         )
         for at, (state, step) in enumerate(found)
+        if at not in forgotten
     }
-    assert expected == stored
+    assert expected | stay == stored
 
 
 def key_of(at: int) -> bytes:
@@ -134,25 +206,28 @@ def key_of(at: int) -> bytes:
     return bytes([at]) * 16
 
 
+def add(target: Path, states: dict[bytes, UserState], forgotten: list[bytes]) -> None:
+    """Add users to a snapshot, and tombstones."""
+    database = tables.connect(target)
+    marks = ", ".join("?" * 12)
+    rows = [tables.user_row(key, state) for key, state in states.items()]
+    database.executemany(f"INSERT INTO users VALUES ({marks})", rows)
+    database.executemany("INSERT INTO forgotten VALUES (?)", [(key,) for key in forgotten])
+    tables.close(database)
+
+
 def write(
     target: Path,
     candidate: Path,
-    found: list[tuple[UserState | None, Step]],
+    decided: list[Step],
     overlapped: set[int],
     *,
     mirrors: bool,
 ) -> None:
-    """Write a snapshot, and what a run decided that did not know of some commits."""
+    """Write a snapshot of nobody, and what a run decided that did not know of some commits."""
     commits = [(serial, f"run {serial}") for serial in range(1, GENERATION + 1)]
     tables.create_snapshot(target)
     database = tables.connect(target)
-    rows: list[Any] = [
-        tables.user_row(key_of(at), state)
-        for at, (state, _) in enumerate(found)
-        if state is not None
-    ]
-    marks = ", ".join("?" * 12)
-    database.executemany(f"INSERT INTO users VALUES ({marks})", rows)
     database.executemany("INSERT INTO commits VALUES (?, ?)", commits)
     now = {"generation": GENERATION, "newest": WINDOW + 1, "names": NAMES}
     tables.write_facts(database, now)
@@ -160,7 +235,7 @@ def write(
     tables.create_candidate(candidate)
     database = tables.connect(candidate)
     tables.add_steps(
-        database, [tables.step_row(key_of(at), step) for at, (_, step) in enumerate(found)]
+        database, [tables.step_row(key_of(at), step) for at, step in enumerate(decided)]
     )
     said = {
         "run": "run",
