@@ -7,14 +7,14 @@ leave is given to another DAG run (``approve=``), or to the very run, where a pe
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from airflow_provider_looker_segment.core.manifest import Manifest
 from airflow_provider_looker_segment.core.sync import StoppedRun
 from airflow_provider_looker_segment.exceptions import PermanentError
-from airflow_provider_looker_segment.operators.history import about_of, approve, store_of, waiting
+from airflow_provider_looker_segment.operators.history import about_of, store_of
 from airflow_provider_looker_segment.operators.history_plan import check_full
 from airflow_provider_looker_segment.stores.chunks import MANIFEST_KEY, STOPPED_SHARDS_KEY
 from airflow_provider_looker_segment.stores.syncs import SyncStore
@@ -134,3 +134,28 @@ def take_over(ti: Any, sync: SyncStore, run_id: str, *, allow_older: bool) -> li
     manifest.chunks_run_id = run_id
     ti.xcom_push(key=MANIFEST_KEY, value=manifest.as_dict())
     return [{**shard, "run_id": run_id} for shard in shards]
+
+
+def waiting(sync: SyncStore, ti: Any, *, of: tuple[str, str]) -> StoppedRun | None:
+    """Find the run that somebody has approved; ``None`` where it does not wait.
+
+    :param ti: of the DAG run that is to deliver it.
+    :param of: ids of the DAG run that a guard stopped, and of its extract task.
+    """
+    stopped = sync.read().stopped
+    if (
+        stopped is None
+        or (stopped.dag_id, stopped.run_id, stopped.task_id) != (ti.dag_id, *of)
+        or stopped.approved_by not in ("", ti.run_id)
+    ):
+        return None
+    return stopped
+
+
+def approve(sync: SyncStore, stopped: StoppedRun, ti: Any) -> bool:
+    """Note who delivers a run that waited; return whether it still did."""
+    mine = replace(stopped, approved_by=ti.run_id)
+    record = sync.update(
+        lambda known: replace(known, stopped=mine) if known.stopped == stopped else known
+    )
+    return record.stopped == mine

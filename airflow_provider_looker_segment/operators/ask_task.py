@@ -13,9 +13,8 @@ from airflow_provider_looker_segment.core.sync import StoppedRun
 from airflow_provider_looker_segment.exceptions import PermanentError
 from airflow_provider_looker_segment.lineage import LINEAGE_KEY, Lineage
 from airflow_provider_looker_segment.operators import arguments
-from airflow_provider_looker_segment.operators.approval import Approval, check_current
+from airflow_provider_looker_segment.operators.approval import Approval, check_current, waiting
 from airflow_provider_looker_segment.operators.errors import airflow_errors
-from airflow_provider_looker_segment.operators.history import waiting
 from airflow_provider_looker_segment.stores.chunks import APPROVAL_KEY, MANIFEST_KEY
 from airflow_provider_looker_segment.stores.syncs import SyncStore
 

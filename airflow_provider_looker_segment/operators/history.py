@@ -385,28 +385,3 @@ def _is_being_delivered(stopped: StoppedRun, ti: Any) -> bool:
         return False
     count = ti.get_dr_count(dag_id=stopped.dag_id, run_ids=[deliverer], states=_GOING_ON)
     return bool(count)
-
-
-def waiting(sync: SyncStore, ti: Any, *, of: tuple[str, str]) -> StoppedRun | None:
-    """Find the run that somebody has approved; ``None`` where it does not wait.
-
-    :param ti: of the DAG run that is to deliver it.
-    :param of: ids of the DAG run that a guard stopped, and of its extract task.
-    """
-    stopped = sync.read().stopped
-    if (
-        stopped is None
-        or (stopped.dag_id, stopped.run_id, stopped.task_id) != (ti.dag_id, *of)
-        or stopped.approved_by not in ("", ti.run_id)
-    ):
-        return None
-    return stopped
-
-
-def approve(sync: SyncStore, stopped: StoppedRun, ti: Any) -> bool:
-    """Note who delivers a run that waited; return whether it still did."""
-    mine = replace(stopped, approved_by=ti.run_id)
-    record = sync.update(
-        lambda known: replace(known, stopped=mine) if known.stopped == stopped else known
-    )
-    return record.stopped == mine
