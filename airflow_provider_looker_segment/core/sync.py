@@ -139,6 +139,13 @@ class SyncRecord:
         """Whether a newer window than one that ends so was reported or sent."""
         return _is_later(self.latest, than=end.isoformat())
 
+    def overtakes(self, end: datetime, *, known: str | None) -> bool:
+        """Whether a newer window than one that ends so was reported or sent meanwhile.
+
+        :param known: the latest window when somebody last asked; ``None`` where nobody noted it.
+        """
+        return known not in (None, self.latest) and self.is_beyond(end)
+
     def sending(self, end: str) -> SyncRecord:
         """Note that Segment has, or may have, something of a run.
 

@@ -91,11 +91,7 @@ def check_current(approval: Approval, manifest: Manifest) -> None:
             sync_id=approval.sync.sync_id,
             allow_older=approval.allow_older,
         )
-    elif (
-        not approval.allow_older
-        and manifest.latest not in (None, record.latest)
-        and record.is_beyond(end)
-    ):
+    elif not approval.allow_older and record.overtakes(end, known=manifest.latest):
         raise PermanentError(
             approval.where,
             should="be of the newest window that was sent",

@@ -91,7 +91,7 @@ def refuse_late(manifest: Manifest, *, task_id: str) -> None:
     elif manifest.newest is not None and not manifest.allow_older and not manifest.stopped:
         end, record = str(manifest.window["end"]), SyncStore(manifest.sync_id).read()
         known = manifest.newest if manifest.latest is None else manifest.latest
-        if record.latest != known and record.is_beyond(datetime.fromisoformat(end)):
+        if record.overtakes(datetime.fromisoformat(end), known=known):
             raise PermanentError(
                 f"Task {task_id!r}, sync {manifest.sync_id!r}:",
                 should="send no window older than one that was sent",

@@ -49,6 +49,27 @@ def test_an_older_window_is_refused() -> None:
         record.check_window(MAY, where="Look 42", sync_id="s")
 
 
+@pytest.mark.parametrize(
+    ("known", "end", "expected"),
+    [
+        ("", MAY, True),
+        (MAY.isoformat(), MAY, True),
+        (JUNE.isoformat(), MAY, False),
+        ("", JUNE, False),
+        (None, MAY, False),
+    ],
+    ids=["first", "another", "known before", "not newer", "nobody noted it"],
+)
+@pytest.mark.parametrize("how", ["reported", "sending"])
+def test_who_is_overtaken_meanwhile(
+    known: str | None, end: datetime, *, expected: bool, how: str
+) -> None:
+    """By a newer window that was reported or sent since somebody asked, and by no other."""
+    record = getattr(SyncRecord(), how)(JUNE.isoformat())
+
+    assert expected is record.overtakes(end, known=known)
+
+
 def test_whoever_must_reset_learns_how() -> None:
     """With a shell, where a sync's id may need quotes, and from a form without one."""
     said = how_to_reset("my dag/42")
