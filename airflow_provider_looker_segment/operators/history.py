@@ -25,9 +25,9 @@ from airflow_provider_looker_segment.core.snapshot import Rules, identity
 from airflow_provider_looker_segment.core.sync import StoppedRun, SyncRecord
 from airflow_provider_looker_segment.stores import chunks
 from airflow_provider_looker_segment.stores.diff import Diff
+from airflow_provider_looker_segment.stores.forgotten import Forgotten
 from airflow_provider_looker_segment.stores.generations import Identity
 from airflow_provider_looker_segment.stores.snapshot_folder import SnapshotFolder, storage
-from airflow_provider_looker_segment.stores.snapshot_seal import SnapshotSeal
 from airflow_provider_looker_segment.stores.snapshots import SnapshotStore, run_name
 from airflow_provider_looker_segment.stores.syncs import SyncStore
 
@@ -69,7 +69,7 @@ class RunHistory:
     _diff: Diff | None = field(default=None, init=False)
     _users_in: int = field(default=0, init=False)
     _forgotten: frozenset[bytes] = field(default=frozenset(), init=False)
-    _seal: SnapshotSeal | None = field(default=None, init=False)
+    _tombstones: Forgotten = field(init=False)
 
     @property
     def run(self) -> str:
@@ -77,9 +77,8 @@ class RunHistory:
         return "" if self.store is None else run_of(self.ti)
 
     def __enter__(self) -> Self:
-        self._forgotten = self.sync.forgotten()
-        if self._forgotten:
-            self._seal = self.sync.seal()
+        self._tombstones = Forgotten(self.sync)
+        self._forgotten = self._tombstones.keys
         if not self.is_dry_run:
             self._drop_own_stopped()
         if self.store is not None:
@@ -151,7 +150,8 @@ class RunHistory:
 
         :param body: with their ids.
         """
-        return self._seal is not None and self._seal.key(*identity(body)) in self._forgotten
+        # In `full` it is asked about each row, and mostly nobody was.
+        return bool(self._forgotten) and self._tombstones.has(body)
 
     @property
     def compares(self) -> bool:

@@ -20,7 +20,7 @@ from airflow_provider_looker_segment.exceptions import PermanentError, Transient
 from airflow_provider_looker_segment.hooks.delivery import Delivery, Message, messages
 from airflow_provider_looker_segment.hooks.segment import SegmentHook
 from airflow_provider_looker_segment.operators.errors import airflow_errors
-from airflow_provider_looker_segment.operators.lateness import Forgotten, Sending, refuse_late
+from airflow_provider_looker_segment.operators.lateness import Sending, refuse_late
 from airflow_provider_looker_segment.operators.progress_log import ProgressLog
 from airflow_provider_looker_segment.stores.chunks import (
     MANIFEST_KEY,
@@ -28,6 +28,7 @@ from airflow_provider_looker_segment.stores.chunks import (
     ChunkStore,
     Seal,
 )
+from airflow_provider_looker_segment.stores.forgotten import Forgotten
 from airflow_provider_looker_segment.stores.progress import Progress
 from airflow_provider_looker_segment.stores.rejects import Reject, RejectWriter
 from airflow_provider_looker_segment.stores.syncs import SyncStore
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_looker_segment.operators.segment import SegmentIdentifyOperator
+
+_LOOK_AGAIN_S = 10.0
+"""Seconds after which a task that goes on asks again who was forgotten."""
 
 
 def run(operator: SegmentIdentifyOperator, context: Context) -> None:
@@ -105,7 +109,7 @@ def run(operator: SegmentIdentifyOperator, context: Context) -> None:
             delivery = Delivery(
                 hook, pace, receipt=receipt, on_progress=on_progress, on_refused=on_refused
             )
-            forgotten = Forgotten(SyncStore(manifest.sync_id))
+            forgotten = Forgotten(SyncStore(manifest.sync_id), again_s=_LOOK_AGAIN_S)
             delivery.run(
                 messages(lines, shared=manifest.shared, ids=ids, is_forgotten=forgotten.has)
             )

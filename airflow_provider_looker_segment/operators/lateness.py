@@ -1,51 +1,18 @@
 """Whether what a run has extracted may still be sent: not when later runs count it as over.
 
-Nor to whom was forgotten since. A manifest and what the sync remembers enter; nothing leaves, or
-an error that says what to clear.
+A manifest and what the sync remembers enter; nothing leaves, or an error that says what to clear.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 from airflow_provider_looker_segment.core.manifest import Manifest
-from airflow_provider_looker_segment.core.snapshot import identity
 from airflow_provider_looker_segment.exceptions import PermanentError
 from airflow_provider_looker_segment.stores.snapshot_folder import SnapshotFolder, storage
-from airflow_provider_looker_segment.stores.snapshot_seal import SnapshotSeal
 from airflow_provider_looker_segment.stores.syncs import SyncStore
 
 _ONCE_MORE = "Nothing more was sent. Clear the extract task with its downstream tasks"
-_LOOK_AGAIN_S = 10.0
-"""Seconds after which a task that goes on asks again who was forgotten."""
-
-
-class Forgotten:
-    """Who was forgotten by the time that a message is about to leave."""
-
-    def __init__(self, sync: SyncStore) -> None:
-        self._sync = sync
-        self._seal: SnapshotSeal | None = None
-        self._keys: frozenset[bytes] = frozenset()
-        self._ask_at = 0.0
-
-    def has(self, body: Mapping[str, Any]) -> bool:
-        """Whether nothing may be sent about a user.
-
-        :param body: with their ids.
-        """
-        now = time.monotonic()
-        if now >= self._ask_at:
-            self._keys = self._sync.forgotten()
-            self._ask_at = now + _LOOK_AGAIN_S
-        if not self._keys:
-            return False
-        if self._seal is None:
-            self._seal = self._sync.seal()
-        return self._seal.key(*identity(body)) in self._keys
 
 
 class Sending:

@@ -12,6 +12,7 @@ import pytest
 
 from airflow_provider_looker_segment.core.sync import SyncRecord
 from airflow_provider_looker_segment.exceptions import TransientError
+from airflow_provider_looker_segment.stores.forgotten import Forgotten
 from airflow_provider_looker_segment.stores.syncs import SyncStore
 
 
@@ -141,6 +142,22 @@ def test_users_who_are_forgotten_at_one_moment_all_are(at_once: int) -> None:
     has_read.once = True
 
     assert frozenset(keys) == SyncStore("one", variables).forgotten()
+
+
+def test_who_is_forgotten_later_is_known_to_those_who_ask_again() -> None:
+    """Others go on with whom they knew of when they began."""
+    sync = SyncStore("one", Memory())
+    once, again = Forgotten(sync), Forgotten(sync, again_s=0)
+    body = {"userId": "u-1"}
+    assert not once.has(body)
+    assert not again.has(body)
+
+    sync.forget([sync.seal().key("userId", "u-1")])
+
+    assert again.has(body)
+    assert not again.has({"anonymousId": "u-1"})
+    assert not once.has(body)
+    assert Forgotten(sync).has(body)
 
 
 def test_a_record_that_others_write_is_changed_once_more() -> None:
