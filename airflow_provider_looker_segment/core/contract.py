@@ -11,16 +11,19 @@ from typing import Any
 
 from airflow_provider_looker_segment.core.limits import UNCHOSEN_ROW_LIMITS
 from airflow_provider_looker_segment.core.mapping import Plan
+from airflow_provider_looker_segment.core.query import RowLimit
 from airflow_provider_looker_segment.exceptions import PermanentError
 
 _ROLES = ("user_id", "email", "anonymous_id", "group_id")
 
 
-def contract(plan: Plan) -> dict[str, Any]:
+def contract(plan: Plan, *, row_limit: RowLimit) -> dict[str, Any]:
     """Return what a sync relies on.
 
+    :param row_limit: what a run says about the Look's limit; ``None`` where it says nothing.
     :return: ``ids`` (column by role), ``traits`` (name and type by column), ``filters``
-        (expression by field, as the Look has them) and ``limit`` (empty where nobody chose one).
+        (expression by field, as the Look has them), ``limit`` (empty where nobody chose one) and
+        ``row_limit`` (empty where the run says nothing).
     """
     query = plan.look.query
     columns = {role: getattr(plan, role) for role in _ROLES}
@@ -33,13 +36,14 @@ def contract(plan: Plan) -> dict[str, Any]:
         "traits": {column.name: [name, column.type] for name, column in plan.traits},
         "filters": filters,
         "limit": "" if saved in UNCHOSEN_ROW_LIMITS else saved,
+        "row_limit": str(row_limit or ""),
     }
 
 
 def check(pinned: Mapping[str, Any], now: Mapping[str, Any], *, where: str) -> list[str]:
     """Compare a Look with the contract of its sync.
 
-    :return: a warning for each new trait.
+    :return: a warning for each new trait, and for a limit about which the run says what it means.
     :raises PermanentError: naming old and new of everything else that differs.
     """
     broken = list(_differences(pinned, now))
@@ -52,11 +56,14 @@ def check(pinned: Mapping[str, Any], now: Mapping[str, Any], *, where: str) -> l
             "accept_changes=True to rely on it as it is now. Where tasks with other mappings share "
             "this sync, give them one mapping, or give each a sync_id of its own.",
         )
-    return [
+    said = [
         f"{where}: the trait `{name}` from `{column}` is new"
         for column, (name, _) in now["traits"].items()
         if column not in pinned["traits"]
     ]
+    if pinned["limit"] != now["limit"]:
+        said.append(f"{where}: {_limits(pinned, now)}; row_limit={now['row_limit']} decides now")
+    return said
 
 
 def _differences(pinned: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
@@ -77,9 +84,7 @@ def _differences(pinned: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[
         old, new = pinned["filters"].get(field), now["filters"].get(field)
         if old != new:
             yield f"the filter `{field}` was {_said(old)} and is {_said(new)}"
-    if pinned["limit"] != now["limit"]:
-        said = f"the row limit was {pinned['limit'] or 'none'} and is {now['limit'] or 'none'}"
-        yield said + ("; say what it means with row_limit=" if now["limit"] else "")
+    yield from _limit_differs(pinned, now)
     yield from _leaving_differs(pinned, now)
 
 
@@ -91,6 +96,24 @@ def _leaving_differs(pinned: Mapping[str, Any], now: Mapping[str, Any]) -> Itera
             f"who left was told by {old} and would be told by {new}, and those whom nothing is "
             "sent about keep the old one"
         )
+
+
+def _limit_differs(pinned: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    said = now["row_limit"]
+    # Records of earlier versions do not tell.
+    is_new = pinned.get("row_limit") == ""
+    # Who says what a limit means, of which none before said anything, gets as many rows as that.
+    # Where a DAG has said so all along, nobody has seen that the limit is another one.
+    if pinned["limit"] == now["limit"] or (said and is_new):
+        return
+    how = ""
+    if now["limit"] and not said:
+        how = "; say what it means with row_limit=" + (", which accepts it" if is_new else "")
+    yield _limits(pinned, now) + how
+
+
+def _limits(pinned: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    return f"the row limit was {pinned['limit'] or 'none'} and is {now['limit'] or 'none'}"
 
 
 def _shown(column: str | None) -> str:

@@ -16,6 +16,7 @@ PINNED = {
     "traits": {"users.email": ["email", "string"], "users.plan": ["Plan", "string"]},
     "filters": {"users.state": "CA"},
     "limit": "",
+    "row_limit": "",
 }
 
 
@@ -72,6 +73,22 @@ def test_a_new_trait_is_a_warning() -> None:
     )
 
 
+@pytest.mark.parametrize("row_limit", ["look", "all", "200"])
+def test_who_newly_says_what_a_limit_means_accepts_it(row_limit: str) -> None:
+    """By this one argument, and with a warning; only where none had said anything before."""
+    now = changed(limit="100", row_limit=row_limit)
+
+    assert [f"Look 42: the row limit was none and is 100; row_limit={row_limit} decides now"] == (
+        check(PINNED, now, where="Look 42")
+    )
+    earlier = {name: value for name, value in PINNED.items() if name != "row_limit"}
+    for pinned in (changed(row_limit=row_limit), changed(row_limit="300"), earlier):
+        with pytest.raises(PermanentError, match="the row limit was none and is 100"):
+            check(pinned, now, where="Look 42")
+    with pytest.raises(PermanentError, match="the row limit was 100 and is none"):
+        check(now, changed(), where="Look 42")
+
+
 @pytest.mark.parametrize(
     ("limit", "pinned"), [("500", ""), ("5000", ""), (None, ""), ("100", "100")]
 )
@@ -91,9 +108,9 @@ def test_what_is_pinned(limit: str | None, pinned: str) -> None:
     }
     explore = {"fields": {"dimensions": dimensions}}
     look = read_look({"id": "42", "title": "", "query": query}, explore)
-    found = contract(plan(look, Mapping(user_id="users.id")))
+    found = contract(plan(look, Mapping(user_id="users.id")), row_limit="look")
 
     assert {"user_id": "users.id", "email": "users.email"} == found["ids"]
     assert {"users.email": ["email", "string"]} == found["traits"]
     assert {"users.state": "CA", "custom filter": "${users.age} > 5"} == found["filters"]
-    assert pinned == found["limit"]
+    assert (pinned, "look") == (found["limit"], found["row_limit"])

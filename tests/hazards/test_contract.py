@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -87,6 +88,43 @@ def test_a_chosen_limit_is_named_beside_the_old_one(
     flow = start(sync_id="one").run()
 
     assert "the row limit was none and is 100" in str(flow.errors["extract"])
-    assert "row_limit=" in str(flow.errors["extract"])
+    assert "row_limit=, which accepts it" in str(flow.errors["extract"])
     assert [] == [one["path"] for one in flow.asked[before:] if "quer" in one["path"]]
+    # Whether the cohort is to be cut off is a question of its own.
     assert 'row_limit="look"' in str(start(sync_id="one", accept_changes=True).run().errors)
+
+
+@pytest.mark.parametrize(
+    ("row_limit", "is_partial"), [("look", True), ("all", False), (PEOPLE + 1, True)]
+)
+@pytest.mark.parametrize("limit", ["5", "300"])
+def test_one_argument_accepts_a_chosen_limit(
+    start: Start,
+    change: Callable[..., None],
+    tmp_path: Path,
+    row_limit: str | int,
+    limit: str,
+    *,
+    is_partial: bool,
+) -> None:
+    """Whoever keeps it, or gives another, makes nobody leave, and the report says so each time."""
+    place = {"path": f"file://{tmp_path}", "local": True}
+    choices: dict[str, Any] = {"sync_id": "one", "mode": "mirror", "snapshot": place}
+    succeeded(start(**choices).run(), PEOPLE)
+    change(limit=limit)
+    assert "row_limit=" in str(start(**choices).run().errors["extract"])
+
+    for is_first in (True, False):
+        flow = start(**choices, row_limit=row_limit).run()
+
+        assert {} == flow.errors
+        assert (0, 0) == (flow.books["left"], flow.books["messages"])
+        assert (5 if (row_limit, limit) == ("look", "5") else PEOPLE) == flow.books["rows"]
+        said = "; ".join(flow.books["warnings"])
+        assert is_partial == ("nobody leaves by this run" in said)
+        assert is_first == (f"the row limit was none and is {limit}" in said)
+    # What was said once does not hold for whoever says nothing, nor for another limit.
+    assert "row_limit=" in str(start(**choices).run().errors["extract"])
+    change(limit="7")
+    again = start(**choices, row_limit=row_limit).run()
+    assert f"the row limit was {limit} and is 7" in str(again.errors["extract"])
