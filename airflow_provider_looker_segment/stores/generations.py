@@ -16,7 +16,7 @@ from typing import Any
 from airflow_provider_looker_segment.core.sync import how_to_reset
 from airflow_provider_looker_segment.exceptions import PermanentError, TransientError
 from airflow_provider_looker_segment.stores import snapshot_database as tables
-from airflow_provider_looker_segment.stores.snapshot_folder import SnapshotFolder, digest
+from airflow_provider_looker_segment.stores.snapshot_folder import SnapshotFolder
 from airflow_provider_looker_segment.stores.snapshot_seal import SnapshotSeal
 
 FORMAT = 1
@@ -151,11 +151,12 @@ class Generations:
             if pointer is None:
                 _create(target)
                 return None
-            if not self._folder.read_generation(pointer["file"], target):
+            digest = self._folder.read_generation(pointer["file"], target)
+            if digest is None:
                 if self._folder.pointer() != pointer:
                     continue
                 raise self._broken(pointer, "it is gone")
-            if digest(target) != pointer["digest"]:
+            if digest != pointer["digest"]:
                 raise self._broken(pointer, "it is damaged")
             return pointer
         raise self.restless()

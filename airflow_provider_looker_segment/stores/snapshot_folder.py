@@ -10,10 +10,9 @@ import hashlib
 import json
 import os
 import re
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from airflow.sdk import ObjectStoragePath
 
@@ -31,8 +30,14 @@ _RUNS = "runs"
 _DISK = frozenset({"", "file", "local"})
 _ONE_MACHINE = _DISK | {"memory"}
 _SLUG_CHARS = 60
-_COPY_BYTES = 1 << 20
+_COPY_BYTES = 1 << 18
+"""A piece that the processor's cache holds until it is written."""
+
+_DIGEST_BYTES = 16
 _PARTIAL = "partial-"
+
+Seen = Callable[[bytes], object]
+"""Told of each piece that is copied."""
 
 
 def storage(said: str | Mapping[str, Any]) -> ObjectStoragePath:
@@ -130,13 +135,16 @@ class SnapshotFolder:
         return self._names(_GENERATIONS)
 
     def write_generation(self, name: str, file: Path) -> str:
-        """Upload a generation; return its digest."""
-        self._upload(f"{_GENERATIONS}/{name}", file)
-        return digest(file)
+        """Upload a generation; return its digest, 32 hex digits."""
+        found = hashlib.blake2b(digest_size=_DIGEST_BYTES)
+        self._upload(f"{_GENERATIONS}/{name}", file, seen=found.update)
+        return found.hexdigest()
 
-    def read_generation(self, name: str, target: Path) -> bool:
-        """Download a generation; tell whether it is there."""
-        return self._download(f"{_GENERATIONS}/{name}", target)
+    def read_generation(self, name: str, target: Path) -> str | None:
+        """Download a generation; return its digest, or ``None`` where it is gone."""
+        found = hashlib.blake2b(digest_size=_DIGEST_BYTES)
+        is_there = self._download(f"{_GENERATIONS}/{name}", target, seen=found.update)
+        return found.hexdigest() if is_there else None
 
     def delete_generation(self, name: str) -> None:
         """Delete a generation; one that is gone already is no error."""
@@ -206,18 +214,18 @@ class SnapshotFolder:
         names = (str(path).rpartition("/")[2] for path in found)
         return sorted(name for name in names if name)
 
-    def _upload(self, name: str, file: Path) -> None:
+    def _upload(self, name: str, file: Path, *, seen: Seen | None = None) -> None:
         with self._storage(), file.open("rb") as source, self._writing(name) as target:
-            shutil.copyfileobj(source, target, _COPY_BYTES)
+            _copy(source, target, seen)
 
-    def _download(self, name: str, target: Path) -> bool:
+    def _download(self, name: str, target: Path, *, seen: Seen | None = None) -> bool:
         with self._storage():
             try:
                 source = self._files.open(f"{self._root}/{name}", "rb")
             except FileNotFoundError:
                 return False
             with source, target.open("wb") as file:
-                shutil.copyfileobj(source, file, _COPY_BYTES)
+                _copy(source, file, seen)
         return True
 
     def _remove(self, name: str) -> None:
@@ -294,13 +302,11 @@ def _rename(partial: Path, final: Path, *, where: str) -> None:
         )
 
 
-def digest(file: Path) -> str:
-    """Return what tells a complete file from a damaged one: 32 hex digits."""
-    found = hashlib.blake2b(digest_size=16)
-    with file.open("rb") as opened:
-        while piece := opened.read(_COPY_BYTES):
-            found.update(piece)
-    return found.hexdigest()
+def _copy(source: IO[bytes], target: IO[bytes], seen: Seen | None) -> None:
+    while piece := source.read(_COPY_BYTES):
+        if seen is not None:
+            seen(piece)
+        target.write(piece)
 
 
 def _parsed(data: bytes) -> dict[str, Any] | None:
