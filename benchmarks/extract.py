@@ -8,16 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import look
-from benchmarks.measure import (
-    Measured,
-    Server,
-    compare,
-    finish,
-    serving,
-    start,
-    table,
-    take_turns,
-)
+from benchmarks.measure import Measured, compare, run_way, serving, table, take_turns
 
 WAYS = {
     "extract_ours": "extract",
@@ -34,11 +25,6 @@ SCHEMA_ROWS = 100_000
 """Beyond them extract is measured without a `traits_schema`."""
 
 
-def run(way: str, server: Server, *arguments: str) -> Measured:
-    """Run one way once."""
-    return finish(start("benchmarks.ways", [way, *arguments], server))
-
-
 def check() -> None:
     """See that every way makes of each row what must become of it. It also is the warm-up turn.
 
@@ -53,12 +39,12 @@ def check() -> None:
         for way in WAYS:
             lines = server.folder / f"{way}.lines"
             if way in ALTERNATIVES:
-                run(way, server, str(lines))
+                run_way(way, server, str(lines))
             else:
                 chunks = server.folder / way
                 chunks.mkdir()
-                run(way, server, str(chunks))
-                run("unseal", server, str(chunks), str(lines), way)
+                run_way(way, server, str(chunks))
+                run_way("unseal", server, str(chunks), str(lines), way)
             if way == "extract_checked":
                 _all_checked(json.loads((server.folder / way / "manifest").read_text()))
             if way == "extract_stored":
@@ -91,7 +77,7 @@ def measure(rows: int, turns: int) -> dict[str, Any]:
         size = (server.folder / "document.json").stat().st_size
 
         def once(way: str) -> Measured:
-            measured = run(way, server)
+            measured = run_way(way, server)
             assert measured.items == rows, f"{way}: {measured.items} of {rows} rows"
             return measured
 

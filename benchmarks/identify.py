@@ -19,6 +19,7 @@ from benchmarks.measure import (
     Server,
     compare,
     finish,
+    run_way,
     serving,
     start,
     table,
@@ -53,7 +54,7 @@ def prepare(server: Server, rows: int) -> tuple[Path, Path]:
     """Make the same messages as chunks and as a file of lines."""
     chunks, lines = server.folder / "chunks", server.folder / "lines"
     chunks.mkdir()
-    finish(start("benchmarks.ways", ["extract_for_identify", str(chunks)], server))
+    run_way("extract_for_identify", server, str(chunks))
     with lines.open("w") as file:
         for message in look.messages(rows):
             file.write(json.dumps(traits_of_ten(message)) + "\n")
@@ -63,7 +64,7 @@ def prepare(server: Server, rows: int) -> tuple[Path, Path]:
 def run(way: str, server: Server, source: Path, **how: Any) -> Measured:
     """Run one way once; what counts is what has arrived when it ends."""
     server.begin(**how)
-    measured = finish(start("benchmarks.ways", [way, str(source)], server))
+    measured = run_way(way, server, str(source))
     arrived = server.arrived()
     items = sum(messages for _, messages in arrived["arrivals"])
     facts = {"requests": len(arrived["arrivals"]), "bytes": arrived["bytes"]}

@@ -147,6 +147,11 @@ def finish(process: subprocess.Popen[str]) -> Measured:
     return Measured(peak_mb=usage.ru_maxrss / 1_024, **found)
 
 
+def run_way(way: str, server: Server, *arguments: str) -> Measured:
+    """Run one of :mod:`benchmarks.ways` once, to its end."""
+    return finish(start("benchmarks.ways", [way, *arguments], server))
+
+
 def median_of(turns: Sequence[Measured]) -> Measured:
     """Return the turn that took the median time; the memory is the largest of any turn."""
     middle = sorted(turns, key=lambda turn: turn.seconds)[len(turns) // 2]

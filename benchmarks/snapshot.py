@@ -20,7 +20,7 @@ import psutil
 
 from airflow_provider_looker_segment.core.limits import SILENT_ROW_CAPS
 from benchmarks import look
-from benchmarks.measure import Measured, Server, finish, median_of, serving, start, table
+from benchmarks.measure import Measured, Server, finish, median_of, run_way, serving, start, table
 from benchmarks.ways import TaskInstance, play_variables
 
 STEPS = {
@@ -149,8 +149,7 @@ def check() -> None:
             kept, lines = server.folder / step, server.folder / f"{step}.lines"
             kept.mkdir()
             run(step, server)
-            words = ["unseal", str(kept), str(lines), "extract_ours"]
-            finish(start("benchmarks.ways", words, server))
+            run_way("unseal", server, str(kept), str(lines), "extract_ours")
             sent = sorted(map(json.loads, lines.read_text().splitlines()), key=_user)
             assert sent == sorted(expected(step), key=_user), f"{step}: other messages"
 
