@@ -94,7 +94,6 @@ def preparation(
         seen=seen,
         requirements=requirements,
         plain=plain,
-        only_ids=True,
     )
 
 

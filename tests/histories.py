@@ -17,6 +17,7 @@ from airflow_provider_looker_segment.core.chunking import Line
 from airflow_provider_looker_segment.core.encoding import encode
 from airflow_provider_looker_segment.core.history import Fates, ShardFates
 from airflow_provider_looker_segment.core.identity import fingerprint
+from airflow_provider_looker_segment.core.prepare import Mapped
 from airflow_provider_looker_segment.core.snapshot import Rules
 from airflow_provider_looker_segment.core.traits import RESERVED_TYPES
 from airflow_provider_looker_segment.stores import snapshot_database as tables
@@ -213,7 +214,7 @@ class Sync:
             )
             for user in [user for user, traits in cohort.items() if BAD in traits]:
                 diff.observe("userId", user)
-            lines = list(diff.lines((line, json.loads(line.body)) for line in rows))
+            lines = list(diff.lines(map(as_prepared, rows)))
             diff.close()
             store.push(name, diff)
         run = Run(name, window, cohort, complete, lines)
@@ -339,6 +340,17 @@ def mapped(user: str, traits: dict[str, Any]) -> dict[str, Any]:
     """Return a row's message."""
     body = {"userId": user, "traits": {n: v for n, v in traits.items() if n != MUTED}}
     return {**body, "integrations": {"Slack": False}} if traits.get(MUTED) else body
+
+
+def as_prepared(line: Line) -> Mapped:
+    """Return a line as mapping does, every other one as that of a plain row."""
+    body = json.loads(line.body)
+    if line.row_number % 2 or "integrations" in body:
+        return line, body, None
+    traits = dict(sorted(body.pop("traits").items()))
+    nulls = tuple(name for name, value in traits.items() if value is None)
+    line = Line(line.row_number, encode({**body, "traits": traits}))
+    return line, body, (tuple(traits), nulls)
 
 
 def _rest(before: dict[str, Any], held: dict[str, Any], due: dict[str, Any]) -> dict[str, Any]:

@@ -9,14 +9,18 @@ comes to the same for what is plain.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from operator import attrgetter
+from itertools import compress
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from airflow_provider_looker_segment.core.mapping import Plan
 from airflow_provider_looker_segment.core.rows import Row, parse_float
 from airflow_provider_looker_segment.core.traits import RESERVED_TYPES
+
+TraitNames = tuple[tuple[str, ...], tuple[str, ...]]
+"""The names of a message's traits, in their order, and those of them that are null."""
 
 _CHANCES = 10
 """How often text may hold something out of the ordinary before it is no longer tried."""
@@ -38,9 +42,10 @@ class PlainRows:
     """What becomes of a Look's rows as long as all their values are plain.
 
     :param plan: one that :meth:`suits`.
+    :param by_name: whether traits are written in the order of their names, and those are told.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, *, by_name: bool = False) -> None:
         import msgspec  # noqa: PLC0415 - nobody needs it to parse a DAG file
 
         self._fields = {column.name: f"c{at}" for at, column in enumerate(plan.look.columns)}
@@ -65,8 +70,11 @@ class PlainRows:
         self._email = next(
             (self._fields[column.name] for _, column in plan.traits if column is plan.email), None
         )
-        self._values = attrgetter(*(f"{self._fields[one.name]}.value" for _, one in plan.traits))
-        self._names = [name for name, _ in plan.traits]
+        self.by_name = by_name
+        traits = sorted(plan.traits, key=itemgetter(0)) if by_name else plan.traits
+        self._values = attrgetter(*(f"{self._fields[one.name]}.value" for _, one in traits))
+        self._names = tuple(name for name, _ in traits)
+        self._all_there: TraitNames = (self._names, ())
         self._omits_nulls = plan.mapping.nulls == "omit"
         names = {f"t{at}": name for at, name in enumerate(self._names)}
         self._traits = msgspec.defstruct(
@@ -119,20 +127,31 @@ class PlainRows:
         """Return the cells that say who a row is about."""
         return {name: {"value": getattr(row, field).value} for name, field in self._identifiers}
 
-    def text(self, row: Any, ids: Mapping[str, str], email: str) -> str | None:
+    def message(
+        self, row: Any, ids: Mapping[str, str], email: str
+    ) -> tuple[str, TraitNames | None] | None:
         """Return a message's own part as text, or nothing when the row needs a closer look.
 
         :param ids: who the row is about.
         :param email: the address that the row must have for a trait; empty when it has none.
+        :return: beside it what its traits are called, if that is told.
         """
         if self._email is not None and getattr(row, self._email).value != (email or None):
             return None
-        traits = self._traits(*self._values(row))
-        body = self._body(ids.get("userId"), ids.get("anonymousId"), traits)
-        return self._encode(body).decode()
+        values = self._values(row)
+        body = self._body(ids.get("userId"), ids.get("anonymousId"), self._traits(*values))
+        text = self._encode(body).decode()
+        if not self.by_name:
+            return text, None
+        return text, self._trait_names(values) if None in values else self._all_there
+
+    def _trait_names(self, values: Sequence[Any]) -> TraitNames:
+        if self._omits_nulls:
+            return tuple(compress(self._names, [value is not None for value in values])), ()
+        return self._names, tuple(compress(self._names, [value is None for value in values]))
 
     def traits(self, row: Any) -> dict[str, Any]:
-        """Return the traits that :meth:`text` writes."""
+        """Return the traits that :meth:`message` writes."""
         found = dict(zip(self._names, self._values(row), strict=True))
         if self._omits_nulls and None in found.values():
             return {name: value for name, value in found.items() if value is not None}

@@ -22,7 +22,7 @@ from airflow_provider_looker_segment.core.limits import MAX_MESSAGE_BYTES, MESSA
 from airflow_provider_looker_segment.core.look import Column
 from airflow_provider_looker_segment.core.mapping import EMAIL_TRAIT, Plan, check_trait_name
 from airflow_provider_looker_segment.core.pivots import ROW_TOTAL, is_pivoted, pivot_name
-from airflow_provider_looker_segment.core.plain_rows import PlainRows
+from airflow_provider_looker_segment.core.plain_rows import PlainRows, TraitNames
 from airflow_provider_looker_segment.core.problems import RejectedRow
 from airflow_provider_looker_segment.core.rows import Row
 from airflow_provider_looker_segment.core.tally import Tally
@@ -36,6 +36,10 @@ from airflow_provider_looker_segment.core.traits import (
 )
 from airflow_provider_looker_segment.core.validation import Validator
 from airflow_provider_looker_segment.exceptions import PermanentError
+
+Mapped = tuple[Line, dict[str, Any], TraitNames | None]
+"""A row that is a message: its line, the body that the line holds as text, and the names of its
+traits where those are told; then the body holds the ids only."""
 
 
 def envelope(*, timestamp: str, version: str) -> dict[str, Any]:
@@ -68,13 +72,12 @@ class Preparation:
 
     :param plan: what each column means.
     :param shared: the envelope, for the size of the finished message.
-    :param seen: the users this run has had.
+    :param seen: the users this run has had; ``None`` where somebody else tells who is repeated.
     :param requirements: what the chosen destinations need, if any were chosen.
     :ivar pivot_names: how messages name each trait of a pivot, without the pivot's value.
     :param on_rejected: called with the number, the reason and the cells of each row that is no
         message, for those who keep such rows.
     :param plain: what has parsed those rows that are no dictionaries.
-    :param only_ids: whether nobody needs more of a plain row's body than who it is about.
     """
 
     def __init__(
@@ -82,14 +85,14 @@ class Preparation:
         plan: Plan,
         *,
         shared: Mapping[str, Any],
-        seen: SeenUsers,
+        seen: SeenUsers | None,
         requirements: Requirements | None = None,
         on_rejected: Callable[[int, RejectedRow, Row], None] | None = None,
         plain: PlainRows | None = None,
-        only_ids: bool = False,
     ) -> None:
         self.tally = Tally()
         self._plain = plain
+        self._by_name = plain is not None and plain.by_name
         self._on_rejected = on_rejected
         self._plan = plan
         self._seen = seen
@@ -98,8 +101,7 @@ class Preparation:
             requirements = requirements.narrowed({name for name, _ in plan.traits})
         self._requirements = requirements
         self._validator = Validator(traits_schema=plan.mapping.traits_schema)
-        judged = requirements is not None or plan.mapping.traits_schema is not None
-        self._only_ids = only_ids and not judged
+        self._judges = requirements is not None or plan.mapping.traits_schema is not None
         finished = complete(shared, {}, "0" * MESSAGE_ID_CHARS)
         self.max_body_bytes = MAX_MESSAGE_BYTES - sent_bytes(finished)
         self._traits = [
@@ -125,10 +127,10 @@ class Preparation:
 
     def lines(self, rows: Iterable[Any]) -> Iterator[Line]:
         """Turn rows into lines; see :meth:`messages`."""
-        return (line for line, _ in self.messages(rows))
+        return (line for line, *_ in self.messages(rows))
 
-    def messages(self, rows: Iterable[Any]) -> Iterator[tuple[Line, dict[str, Any]]]:
-        """Turn rows into lines and their bodies, of plain rows only the ids, counting each row.
+    def messages(self, rows: Iterable[Any]) -> Iterator[Mapped]:
+        """Turn rows into lines, counting each row.
 
         :param rows: in Looker's order; the first of several rows about a user is sent.
         :raises PermanentError: when the result lacks a column that the Look promised.
@@ -137,8 +139,10 @@ class Preparation:
         for number, row in enumerate(rows, start=1):
             tally.rows = number
             try:
-                text, body, outcome = self._message(row)
-                is_repeat = self._is_repeat(text, body, outcome)
+                text, body, names, outcome = self._message(row)
+                is_repeat = self._seen is not None and self._is_repeat(
+                    self._seen, text, body, outcome
+                )
             except RejectedRow as rejected:
                 tally.problems.add(rejected.code, rejected.column, number)
                 if self._on_rejected is not None:
@@ -148,11 +152,11 @@ class Preparation:
                 tally.duplicates += 1
                 continue
             tally.messages += 1
-            yield Line(number, text), body
+            yield Line(number, text), body, names
 
-    def _message(self, row: Any) -> tuple[str, dict[str, Any], Outcome | None]:
-        """Return one row's message as text, its body, and what destinations make of it."""
-        text, body = self._plain_message(row)
+    def _message(self, row: Any) -> tuple[str, dict[str, Any], TraitNames | None, Outcome | None]:
+        """Return one row's message, and what destinations make of it."""
+        text, body, names = self._plain_message(row)
         if body is None:
             body = self.body(self._cells(row))
         outcome = None if self._requirements is None else self._route(body, self._requirements)
@@ -161,37 +165,42 @@ class Preparation:
         elif "integrations" in body:
             text = f'{text[:-1]},"integrations":{encode(body["integrations"])}}}'
         else:
-            return text, body, outcome
+            return text, body, names, outcome
         if may_exceed(text, self.max_body_bytes) and sent_bytes(body) > self.max_body_bytes:
             raise RejectedRow("message_too_large")
-        return text, body, outcome
+        return text, body, None, outcome
 
-    def _plain_message(self, row: Any) -> tuple[str | None, dict[str, Any] | None]:
-        """Return the text and the body of a plain row's message, before destinations see it."""
+    def _plain_message(
+        self, row: Any
+    ) -> tuple[str | None, dict[str, Any] | None, TraitNames | None]:
+        """Return a plain row's message before destinations see it."""
         plain = self._plain
         if plain is None or type(row) is dict:
-            return None, None
+            return None, None, None
         ids, email = self._identity(plain.identifiers(row))
-        text = plain.text(row, ids, email)
-        if text is None or may_exceed(text, self.max_body_bytes):
-            return None, None
-        if self._only_ids:
-            return text, ids
+        found = plain.message(row, ids, email)
+        if found is None or may_exceed(found[0], self.max_body_bytes):
+            return None, None, None
+        text, names = found
+        if not self._judges:
+            return text, ids, names
         traits = plain.traits(row)
         self._validator.check(traits)
-        return text, {**ids, "traits": traits}
+        return text, {**ids, "traits": traits}, None
 
     def _cells(self, row: Any) -> Row:
         cells: Row = row if self._plain is None or type(row) is dict else self._plain.cells(row)
         return cells
 
-    def _is_repeat(self, text: str, body: Mapping[str, Any], outcome: Outcome | None) -> bool:
+    def _is_repeat(
+        self, seen: SeenUsers, text: str, body: Mapping[str, Any], outcome: Outcome | None
+    ) -> bool:
         """Tell whether an earlier row was identical."""
         key = "userId" if "userId" in body else "anonymousId"
         user = f"{key} {body[key]}"
         # Python's hash of a text has 64 bits and is compared within this process only; the hashes
         # of two texts have nothing to do with each other.
-        sighting = self._seen.see(hash(user), hash(f"{user} "), hash(text))
+        sighting = seen.see(hash(user), hash(f"{user} "), hash(text))
         if sighting == "conflict":
             raise RejectedRow("conflicting_duplicate")
         if outcome is not None and sighting == "new":
@@ -253,7 +262,8 @@ class Preparation:
             self._validator.check(traits)
         except RejectedRow as rejected:
             raise RejectedRow(rejected.code, self._without_pivots(rejected.column)) from None
-        body["traits"] = traits
+        # A row that is plain and one that is not must say the same in the same way.
+        body["traits"] = dict(sorted(traits.items())) if self._by_name else traits
         return body
 
     def _identity(self, row: Row) -> tuple[dict[str, Any], str]:

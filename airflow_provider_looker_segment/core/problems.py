@@ -5,6 +5,7 @@ Codes, columns and row numbers enter; counts with the first row numbers leave.
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -109,13 +110,14 @@ class Problems:
             self._by_reason[problem.code, problem.column] = problem
 
     def add(self, code: str, column: str, row_number: int) -> None:
-        """Count one row."""
+        """Count one row; the order of the rows makes no difference."""
         problem = self._by_reason.get((code, column))
         if problem is None:
             problem = self._by_reason[code, column] = Problem(code, column)
         problem.count += 1
-        if len(problem.rows) < MAX_ROW_NUMBERS:
-            problem.rows.append(row_number)
+        if len(problem.rows) < MAX_ROW_NUMBERS or row_number < problem.rows[-1]:
+            insort(problem.rows, row_number)
+            del problem.rows[MAX_ROW_NUMBERS:]
 
     def __iadd__(self, other: Problems) -> Self:
         for reason, problem in other._by_reason.items():

@@ -6,20 +6,19 @@ message whose text is not plain enough is left to core.snapshot; where both appl
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from airflow_provider_looker_segment.core.encoding import encode
 from airflow_provider_looker_segment.core.history import Told
 from airflow_provider_looker_segment.core.mapping import EMAIL_TRAIT
-from airflow_provider_looker_segment.core.snapshot import Names, Rules
+from airflow_provider_looker_segment.core.plain_rows import TraitNames
+from airflow_provider_looker_segment.core.snapshot import TRAITS_BEGIN, Names, Rules
 
 UNKNOWN = 0
 """The shape of a message that is not plain enough."""
 
 _MOST_SHAPES = 4_000
 _MOST_ENDINGS = 4_000
-_TRAITS = ',"traits":{'
 _EMAIL = f'"{EMAIL_TRAIT}":"'
 
 
@@ -66,7 +65,7 @@ class Splicer:
         self._rules = rules
         self._names = names
         self._shapes: list[_Shape | None] = [None]
-        self._numbers: dict[tuple[tuple[str, ...], tuple[str, ...]], int] = {}
+        self._numbers: dict[TraitNames, int] = {}
         self._endings: dict[tuple[int, int, int], Ending | None] = {}
 
     def shape(self, body: dict[str, Any]) -> int:
@@ -74,25 +73,30 @@ class Splicer:
 
         :param body: as mapped.
         """
+        # Other parts of a message, after its traits, are seldom there.
+        if next(reversed(body)) != "traits":
+            return UNKNOWN
         traits = body["traits"]
         nulls: tuple[str, ...] = ()
         if None in traits.values():
             nulls = tuple(name for name, value in traits.items() if value is None)
-        seen = tuple(traits), nulls
-        number = self._numbers.get(seen)
+        return self.shape_of((tuple(traits), nulls))
+
+    def shape_of(self, names: TraitNames) -> int:
+        """Return the same for the names of a message that ends with its traits."""
+        number = self._numbers.get(names)
         if number is None:
             if len(self._shapes) >= _MOST_SHAPES:
                 return UNKNOWN
-            number = self._numbers[seen] = self._new_shape(traits, nulls)
-        # Other parts of a message, after its traits, are seldom there.
-        return number if next(reversed(body)) == "traits" else UNKNOWN
+            number = self._numbers[names] = self._new_shape(*names)
+        return number
 
-    def _new_shape(self, traits: Mapping[str, Any], nulls: tuple[str, ...]) -> int:
-        if not traits or self._rules.trait in traits:
+    def _new_shape(self, names: tuple[str, ...], nulls: tuple[str, ...]) -> int:
+        if not names or self._rules.trait in names:
             return UNKNOWN
-        has_email = traits.get(EMAIL_TRAIT) is not None
-        shape = _Shape(self._names.of(traits), nulls, len(traits), has_email)
-        self._shapes.append(shape)
+        bits = self._names.of({name: None if name in nulls else True for name in names})
+        has_email = EMAIL_TRAIT in names and EMAIL_TRAIT not in nulls
+        self._shapes.append(_Shape(bits, nulls, len(names), has_email))
         return len(self._shapes) - 1
 
     def ending(self, shape: int, told: Told, known: int) -> Ending | None:
@@ -134,7 +138,7 @@ class Splicer:
         if known is None:
             return None
         # No quote within a name or a value is without a backslash: this is where the traits begin.
-        begin = text.find(_TRAITS) + len(_TRAITS)
+        begin = text.find(TRAITS_BEGIN) + len(TRAITS_BEGIN)
         if not known.has_email:
             return f"{text[:begin]}}}}}"
         # And this is the name of a trait, for traits are not nested. It is not the end of a longer

@@ -51,6 +51,16 @@ class Tally:
     problems: Problems = field(default_factory=Problems)
     verdicts: Verdicts = field(default_factory=Verdicts)
 
+    def add_repeat(self) -> None:
+        """Count a row, so far taken for a message, that says what an earlier one said."""
+        self.messages -= 1
+        self.duplicates += 1
+
+    def reject(self, code: str, row_number: int) -> None:
+        """Count a row, so far taken for a message, that is none."""
+        self.messages -= 1
+        self.problems.add(code, "", row_number)
+
     @property
     def rejected(self) -> int:
         """Rows that are no message."""

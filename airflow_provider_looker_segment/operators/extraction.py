@@ -87,7 +87,7 @@ class Extraction:
         :raises TransientError: when the result stops in the middle.
         """
         if PlainRows.suits(self.plan):
-            self._plain = PlainRows(self.plan)
+            self._plain = PlainRows(self.plan, by_name=self.history.compares)
         rows = RowStream(
             answer.pieces,
             look=self.where,
@@ -122,15 +122,17 @@ class Extraction:
     def _read(self, rows: Iterable[Row]) -> Tally:
         """Map, check and store every row, then close the books of this side."""
         samples = Samples()
+        # Whoever compares sorts the rows by their users anyway; but whoever keeps or judges a row
+        # must know at once whether it is repeated.
+        sorts = self.history.compares and not self.rejects and not self.requirements
         with SeenUsers() as seen:
             self._preparation = prepare.Preparation(
                 self.plan,
                 shared=self.manifest.shared,
-                seen=seen,
+                seen=None if sorts else seen,
                 requirements=self.requirements,
                 on_rejected=self._reject,
                 plain=self._plain,
-                only_ids=not self.history.compares,
             )
             mapped = self._preparation.messages(rows)
             lines = samples.watch(self.history.lines(mapped, self._preparation))

@@ -20,7 +20,7 @@ from airflow_provider_looker_segment.core.encoding import decode, may_exceed, se
 from airflow_provider_looker_segment.core.history import Fates
 from airflow_provider_looker_segment.core.limits import MAX_TRAITS
 from airflow_provider_looker_segment.core.manifest import Manifest
-from airflow_provider_looker_segment.core.prepare import Preparation
+from airflow_provider_looker_segment.core.prepare import Mapped, Preparation
 from airflow_provider_looker_segment.core.snapshot import Rules, identity
 from airflow_provider_looker_segment.core.sync import StoppedRun, SyncRecord
 from airflow_provider_looker_segment.stores import chunks
@@ -94,16 +94,14 @@ class RunHistory:
     ) -> None:
         self._stack.close()
 
-    def lines(
-        self, mapped: Iterable[tuple[Line, dict[str, Any]]], preparation: Preparation
-    ) -> Iterator[Line]:
+    def lines(self, mapped: Iterable[Mapped], preparation: Preparation) -> Iterator[Line]:
         """Choose what is sent of what was mapped, and add what else must be sent.
 
-        :param mapped: a line for each row that is a message, and the body that it holds as text.
+        :param mapped: the rows that are messages.
         """
         if self.rules is None or self.store is None or self._base is None:
             sent = 0
-            for line, body in mapped:
+            for line, body, _ in mapped:
                 if self.is_forgotten(body):
                     self.counts["forgotten"] += 1
                     continue
@@ -129,7 +127,8 @@ class RunHistory:
             complete=self.complete,
             forgotten=self._forgotten,
             refusal=refusal,
-            on_refused=lambda code, row: preparation.tally.problems.add(code, "", row),
+            on_refused=preparation.tally.reject,
+            on_repeat=preparation.tally.add_repeat,
         )
         yield from self._diff.lines(mapped)
         self._heed_others()

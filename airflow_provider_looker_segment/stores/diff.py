@@ -27,6 +27,7 @@ from airflow_provider_looker_segment.core.history import (
     decide_seen,
     decide_unseen,
 )
+from airflow_provider_looker_segment.core.prepare import Mapped
 from airflow_provider_looker_segment.core.snapshot import (
     Composer,
     Names,
@@ -45,6 +46,8 @@ from airflow_provider_looker_segment.stores.sorter import Part, RowSorter, SeenR
 _KNOWN = """SELECT key, fingerprint, names, window, seen, told, dirty, body FROM base.users
     WHERE key >= ? AND key < ?"""
 
+_CONFLICT = "conflicting_duplicate"
+
 Columns = tuple[Any, ...]
 """What a snapshot says of a user, as :data:`_KNOWN` selects it."""
 
@@ -62,7 +65,9 @@ class Diff:
     :param forgotten: keys of users who get no message, beside those that the snapshot knows.
     :param refusal: why a message cannot be sent, as a problem's code; empty where it can. It is
         given the message as text, and how many traits it has.
-    :param on_refused: called with the code and the number of a row that is no message therefore.
+    :param on_refused: called with the code and the number of a row that is no message therefore,
+        or because an earlier row says something else about the same user.
+    :param on_repeat: called for each row that says what an earlier row says.
     """
 
     def __init__(
@@ -78,12 +83,14 @@ class Diff:
         forgotten: frozenset[bytes] = frozenset(),
         refusal: Callable[[str, int], str] = lambda _text, _traits: "",
         on_refused: Callable[[str, int], None] = lambda _code, _row_number: None,
+        on_repeat: Callable[[], None] = lambda: None,
     ) -> None:
         self.counts: Counter[str] = Counter()
         self._seal = seal
         self._rules = rules
         self._refusal = refusal
         self._on_refused = on_refused
+        self._on_repeat = on_repeat
         self._candidate = Candidate(folder, base, seal=seal, window=window)
         self._database = self._candidate.database
         facts = tables.facts(self._database, of="base")
@@ -102,6 +109,7 @@ class Diff:
         self._known_runs = [name for (name,) in known]
         keys = self._database.execute("SELECT key FROM base.forgotten")
         self._all_forgotten = forgotten.union(key for (key,) in keys)
+        self._forgotten_rows: dict[bytes, tuple[bytes, int]] = {}
         self._run_name = run
         self._sorter = RowSorter(folder / "rows")
         self._row_number = 0
@@ -132,22 +140,26 @@ class Diff:
         if key not in self._all_forgotten:
             self._sorter.observe(key)
 
-    def lines(self, mapped: Iterable[tuple[Line, dict[str, Any]]]) -> Iterator[Line]:
+    def lines(self, mapped: Iterable[Mapped]) -> Iterator[Line]:
         """Choose what is sent.
 
-        :param mapped: a line for each user whom the run saw, and the body that it holds as text.
+        :param mapped: the rows that are messages; the first of several about a user is sent.
         :return: in the order of the users' keys, once all rows are there. What no row is about is
             numbered on from the last row.
         """
-        key_of, shape_of = self._seal.key, self._splicer.shape
-        fingerprint_of, add = self._composer.fingerprint, self._sorter.add
-        for (number, text), body in mapped:
+        key_of, shape_of = self._seal.key, self._splicer.shape_of
+        fingerprint_of, add = self._composer.fingerprint_of_text, self._sorter.add
+        for (number, text), body, names in mapped:
             self._row_number = number
             key = key_of(*identity(body))
+            if names is None:
+                fingerprint, shape = self._composer.fingerprint(body), self._splicer.shape(body)
+            else:
+                fingerprint, shape = fingerprint_of(text), shape_of(names)
             if key in self._all_forgotten:
-                self.counts["forgotten"] += 1
+                self._count_forgotten(key, fingerprint, number)
                 continue
-            add(key, fingerprint_of(body), number, shape_of(body), text)
+            add(key, fingerprint, number, shape, text)
         for part in self._sorter.parts(beside=self._users):
             yield from self._part(part)
 
@@ -169,7 +181,23 @@ class Diff:
             }
         )
 
+    def _count_forgotten(self, key: bytes, fingerprint: bytes, row_number: int) -> None:
+        first = self._forgotten_rows.setdefault(key, (fingerprint, row_number))
+        if first[1] == row_number:
+            self.counts["forgotten"] += 1
+        elif first[0] == fingerprint:
+            self._on_repeat()
+        else:
+            self._on_refused(_CONFLICT, row_number)
+
+    def _count_repeated(self, part: Part) -> None:
+        for _ in part.repeats:
+            self._on_repeat()
+        for row_number in part.conflicts:
+            self._on_refused(_CONFLICT, row_number)
+
     def _part(self, part: Part) -> Iterator[Line]:
+        self._count_repeated(part)
         found = self._database.execute(_KNOWN, (part.first, part.after)) if self._users else ()
         known = {columns[0]: columns for columns in found}
         unchanged: list[Unchanged] = []

@@ -41,12 +41,16 @@ class Part(NamedTuple):
 
     :param first: no key of the part is smaller.
     :param after: all keys of the part are smaller.
-    :param rows: by the keys of the users.
+    :param rows: by the keys of the users; of several messages about one the first.
+    :param repeats: numbers of rows that say what the user's first message says.
+    :param conflicts: numbers of rows that say something else.
     """
 
     first: bytes
     after: bytes
     rows: dict[bytes, SeenRow]
+    repeats: list[int]
+    conflicts: list[int]
 
 
 class RowSorter:
@@ -94,11 +98,11 @@ class RowSorter:
         wide = max(1, _GROUPS * _PART_USERS // max(1, self._rows, beside))
         for first in range(0, _GROUPS, wide):
             after = min(first + wide, _GROUPS)
-            rows: dict[bytes, SeenRow] = {}
+            part = Part(_first_key(first), _first_key(after), {}, [], [])
             for written, borders in enumerate(self._borders):
                 for group, sealed in self._read(borders, first, after):
-                    self._open(_nonce(written, group), sealed, rows)
-            yield Part(_first_key(first), _first_key(after), rows)
+                    self._open(_nonce(written, group), sealed, part)
+            yield part
 
     def close(self) -> None:
         """Close the file."""
@@ -128,16 +132,21 @@ class RowSorter:
             if borders[group] < borders[group + 1]:
                 yield group, data[borders[group] - begin : borders[group + 1] - begin]
 
-    def _open(self, nonce: bytes, sealed: bytes, rows: dict[bytes, SeenRow]) -> None:
+    def _open(self, nonce: bytes, sealed: bytes, part: Part) -> None:
         data = self._cipher.decrypt(nonce, sealed, None)
         count = int.from_bytes(data[:_COUNT_BYTES], "big")
         end = _COUNT_BYTES + count * _HEAD.size
         texts = data[end:].split(b"\n")
         heads = _HEAD.iter_unpack(data[_COUNT_BYTES:end])
+        rows = part.rows
         for (key, fingerprint, row_number, shape), text in zip(heads, texts, strict=True):
+            first = rows.get(key)
             # Of two rows of a user the one that is a message counts.
-            if text or key not in rows:
+            if first is None or not first[-1]:
                 rows[key] = (fingerprint, row_number, shape, text)
+            elif text:
+                is_repeat = first[0] == fingerprint
+                (part.repeats if is_repeat else part.conflicts).append(row_number)
 
 
 def _nothing_held() -> list[tuple[list[bytes], list[bytes]]]:

@@ -76,9 +76,9 @@ def test_most_frequent_first() -> None:
 
 
 def test_few_row_numbers() -> None:
-    """All rows are counted, the first ten are named."""
+    """All rows are counted, the first ten are named, whenever they are added."""
     result = Problems()
-    for number in range(1, 100):
+    for number in (*range(50, 100), *range(49, 0, -1)):
         result.add("a", "x", number)
     assert result.as_list() == [
         Problem("a", "x", 99, list(range(1, MAX_ROW_NUMBERS + 1))).as_dict()

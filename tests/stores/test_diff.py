@@ -20,6 +20,7 @@ from airflow_provider_looker_segment.core.history import (
     UserState,
     decide_seen,
 )
+from airflow_provider_looker_segment.core.prepare import Mapped
 from airflow_provider_looker_segment.core.snapshot import Composer, Names, Rules
 from airflow_provider_looker_segment.stores import snapshot_database as tables
 from airflow_provider_looker_segment.stores.diff import Diff
@@ -106,9 +107,9 @@ def test_each_row_is_decided_as_the_core_says(
     assert unchanged == diff.counts["unchanged"]
 
 
-def rows(bodies: list[dict[str, Any]]) -> Iterator[tuple[Line, dict[str, Any]]]:
+def rows(bodies: list[dict[str, Any]]) -> Iterator[Mapped]:
     """Return the rows as mapping does."""
-    return ((Line(number, encode(body)), body) for number, body in enumerate(bodies, start=1))
+    return ((Line(number, encode(body)), body, None) for number, body in enumerate(bodies, start=1))
 
 
 def write(base: Path, newest: int | None, states: dict[bytes, UserState | None]) -> None:

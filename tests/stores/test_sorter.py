@@ -43,18 +43,23 @@ def parts_of(added: RowSorter, beside: int) -> list[Part]:
 @given(
     messages=rows,
     observed=st.lists(keys, max_size=20),
+    again=st.lists(st.tuples(st.integers(0, 59), st.booleans()), max_size=9),
     held_bytes=st.integers(0, 3_000),
     beside=st.integers(0, 5_000_000),
 )
-@example(messages={}, observed=[], held_bytes=100, beside=0)
-@example(messages={}, observed=[b"\xff" * 16, b"\0" * 16], held_bytes=0, beside=10**9)
+@example(messages={}, observed=[], again=[], held_bytes=100, beside=0)
+@example(messages={}, observed=[b"\xff" * 16, b"\0" * 16], again=[], held_bytes=0, beside=10**9)
 def test_every_row_comes_back_in_the_part_of_its_user(
     messages: dict[bytes, tuple[bytes, int, int, str]],
     observed: list[bytes],
+    again: list[tuple[int, bool]],
     held_bytes: int,
     beside: int,
 ) -> None:
-    """A user who has a message has that, before or after a row of theirs that is none."""
+    """A user who has a message has that, before or after a row of theirs that is none.
+
+    Of several the first is theirs; the others repeat or contradict it.
+    """
     with TemporaryDirectory() as folder, patch.object(sorter, "_HELD_BYTES", held_bytes):
         added = RowSorter(Path(folder, "rows"))
         for key in observed[::2]:
@@ -63,13 +68,23 @@ def test_every_row_comes_back_in_the_part_of_its_user(
             added.add(key, *row)
         for key in observed[1::2]:
             added.observe(key)
+        told: tuple[list[int], list[int]] = [], []
+        for number, (at, says_the_same) in enumerate(again, start=1):
+            for key, (fingerprint, _, shape, text) in list(messages.items())[at : at + 1]:
+                said = fingerprint if says_the_same else fingerprint[1:] + fingerprint[:1]
+                added.add(key, said, number, shape, text)
+                told[said != fingerprint].append(number)
         found: dict[bytes, SeenRow] = {}
+        repeats: list[int] = []
+        conflicts: list[int] = []
         for part in parts_of(added, beside):
             found |= part.rows
+            repeats += part.repeats
+            conflicts += part.conflicts
         added.close()
     expected: dict[bytes, SeenRow] = dict.fromkeys(observed, (NOBODY, 0, 0, b""))
     expected |= {key: (*row[:3], row[3].encode()) for key, row in messages.items()}
-    assert expected == found
+    assert (expected, *told) == (found, sorted(repeats), sorted(conflicts))
 
 
 def test_the_file_tells_nothing(tmp_path: Path) -> None:

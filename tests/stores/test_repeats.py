@@ -1,0 +1,98 @@
+"""Whoever sorts rows by their users finds the same repeated rows as whoever remembers all users."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from unittest.mock import patch
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_looker_segment.core.duplicates import SeenUsers
+from airflow_provider_looker_segment.core.encoding import decode
+from airflow_provider_looker_segment.core.mapping import Plan
+from airflow_provider_looker_segment.core.plain_rows import PlainRows
+from airflow_provider_looker_segment.core.prepare import Preparation
+from airflow_provider_looker_segment.core.rows import RowStream
+from airflow_provider_looker_segment.core.snapshot import Rules
+from airflow_provider_looker_segment.stores import snapshot_database as tables
+from airflow_provider_looker_segment.stores import sorter
+from airflow_provider_looker_segment.stores.diff import Diff
+from airflow_provider_looker_segment.stores.snapshot_seal import SnapshotSeal
+from tests.core.test_prepare import SHARED, simple_plan
+
+SEAL = SnapshotSeal(b"s" * 32)
+NAMES = ("userId", "email", "note", "age")
+PLAN = simple_plan(*NAMES)
+USERS = ['"u1"', '"u2"', '"u3"', "4", "null"]
+ADDRESSES = ["null", '"a@b.co"', '"c@d.co"', '"none"']
+NOTES = ["null", '"x"', '"y"', "7", "1e-400", "[]"]
+AGES = ["null", "7", '"old"']
+
+
+def piece(row: Sequence[str]) -> str:
+    """Write a row as Looker does."""
+    cells = (f'"users.{name}":{{"value":{cell}}}' for name, cell in zip(NAMES, row, strict=True))
+    return f"{{{','.join(cells)}}}"
+
+
+def came_to(plan: Plan, rows: Sequence[Any], forgotten: frozenset[bytes], *, sorts: bool) -> Any:
+    """Return what is sent of rows, and how they are counted."""
+    plain = PlainRows(plan, by_name=True)
+    read: list[Any] = []
+    for text in map(piece, rows):
+        found: Any = plain.decode(text)
+        read += found or RowStream([b'{"data":[' + text.encode() + b"]}"], look="Look 1")
+    with TemporaryDirectory() as folder, SeenUsers() as seen:
+        base = Path(folder, "base")
+        tables.create_snapshot(base)
+        database = tables.connect(base)
+        tables.write_facts(database, {"generation": 0, "newest": None, "names": []})
+        tables.close(database)
+        preparation = Preparation(plan, shared=SHARED, seen=None if sorts else seen, plain=plain)
+        diff = Diff(
+            *(base, Path(folder)),
+            seal=SEAL,
+            rules=Rules("mirror", membership_trait="in"),
+            run="run",
+            window=1,
+            complete=True,
+            forgotten=forgotten,
+            on_refused=preparation.tally.reject,
+            on_repeat=preparation.tally.add_repeat,
+        )
+        lines = [(number, decode(text)) for number, text in diff.lines(preparation.messages(read))]
+        diff.close()
+    tally = preparation.tally
+    assert tally.rows == tally.messages + tally.duplicates + tally.rejected
+    assert tally.messages == diff.counts["sent"] + diff.counts["forgotten"]
+    return lines, tally.messages, tally.duplicates, tally.problems.as_list(), diff.counts
+
+
+@settings(deadline=None)
+@given(
+    rows=st.lists(st.tuples(*map(st.sampled_from, (USERS, ADDRESSES, NOTES, AGES))), max_size=40),
+    forgotten=st.sets(st.sampled_from(["u1", "u2", "4"])),
+    held_bytes=st.sampled_from([0, 500, 1 << 20]),
+)
+@example(
+    rows=[(user, "null", note, "null") for user in USERS[:2] for note in NOTES[1:3] for _ in "ab"],
+    forgotten={"u1"},
+    held_bytes=0,
+)
+@example(
+    rows=[('"u1"', "null", '"x"', "null"), ('"u1"', "null", "1e-400", "null")] * 8,
+    forgotten=set(),
+    held_bytes=0,
+)
+def test_repeated_rows_are_the_same_however_they_are_found(
+    rows: list[tuple[str, ...]], forgotten: set[str], held_bytes: int
+) -> None:
+    """Every row is counted once, and the first row about a user is theirs."""
+    keys = frozenset(SEAL.key("userId", user) for user in forgotten)
+    with patch.object(sorter, "_HELD_BYTES", held_bytes):
+        by_memory, by_sorting = (came_to(PLAN, rows, keys, sorts=sorts) for sorts in (False, True))
+    assert by_memory == by_sorting
