@@ -217,8 +217,8 @@ class Diff:
                 others.append(key)
         self.counts["unchanged"] += len(unchanged)
         self._candidate.add_unchanged(unchanged)
-        lines, refused = self._send(sending)
-        yield from lines
+        refused: list[bytes] = []
+        yield from self._send(sending, refused.append)
         for key in others:
             line = self._other(key, part.rows.get(key), known.get(key))
             if line is not None:
@@ -241,11 +241,11 @@ class Diff:
                 return (Action.UNCHANGED if stays else Action.SEND), Told.IN
         return decide_seen(_state(columns), row[0], self._run)
 
-    def _send(self, sending: Sequence[_Sending]) -> tuple[list[Line], list[bytes]]:
-        """Build the messages about users; return them, and the keys of whom none can be sent."""
-        lines: list[Line] = []
+    def _send(
+        self, sending: Sequence[_Sending], refuse: Callable[[bytes], None]
+    ) -> Iterator[Line]:
+        """Build the messages about users; hand over the keys of those of whom none can be sent."""
         sent: list[Sent] = []
-        refused: list[bytes] = []
         for key, (fingerprint, row_number, shape, data), told, columns in sending:
             kept = data.decode()
             known = 0 if columns is None else int.from_bytes(columns[2], "big")
@@ -257,14 +257,13 @@ class Diff:
             code = self._refusal(text, traits)
             if code:
                 self._on_refused(code, row_number)
-                refused.append(key)
+                refuse(key)
                 continue
             self.counts["new"] += columns is None or columns[5] == Told.NEVER
-            lines.append(Line(row_number, text))
+            yield Line(row_number, text)
             sent.append((key, fingerprint, told, data, names, self._skeleton(kept, shape)))
         self.counts["sent"] += len(sent)
         self._candidate.add_sent(sent)
-        return lines, refused
 
     def _other(self, key: bytes, row: SeenRow | None, columns: Columns | None) -> Line | None:
         """Decide about a user without a row, with one that is no message, or with an older one."""

@@ -66,7 +66,7 @@ class RowSorter:
         self._end = 0
         # For each time that something was written: where each group begins in the file.
         self._borders: list[array[int]] = []
-        self._held = _nothing_held()
+        self._held: list[tuple[list[bytes], list[bytes]]] = [([], []) for _ in range(_GROUPS)]
         self._held_bytes = 0
 
     def add(self, key: bytes, fingerprint: bytes, row_number: int, shape: int, text: str) -> None:
@@ -117,13 +117,16 @@ class RowSorter:
                 count = len(heads).to_bytes(_COUNT_BYTES, "big")
                 data = b"".join((count, *heads, b"\n".join(texts)))
                 data = self._cipher.encrypt(_nonce(len(self._borders), group), data, None)
+                # New lists instead would make Python's collector of garbage look at everything.
+                heads.clear()
+                texts.clear()
             sealed.append(data)
         lengths = map(len, sealed)
         self._borders.append(array("Q", accumulate(lengths, initial=self._end)))
         self._end = self._borders[-1][-1]
         self._file.write(b"".join(sealed))
         self._file.flush()
-        self._held, self._held_bytes = _nothing_held(), 0
+        self._held_bytes = 0
 
     def _read(self, borders: array[int], first: int, after: int) -> Iterator[tuple[int, bytes]]:
         begin = borders[first]
@@ -147,10 +150,6 @@ class RowSorter:
             elif text:
                 is_repeat = first[0] == fingerprint
                 (part.repeats if is_repeat else part.conflicts).append(row_number)
-
-
-def _nothing_held() -> list[tuple[list[bytes], list[bytes]]]:
-    return [([], []) for _ in range(_GROUPS)]
 
 
 def _nonce(written: int, group: int) -> bytes:
