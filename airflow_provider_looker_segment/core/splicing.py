@@ -107,11 +107,13 @@ class Splicer:
         :param known: bits of the traits that Segment may hold.
         """
         asked = shape, told, known
-        if asked not in self._endings:
-            if len(self._endings) >= _MOST_ENDINGS:
-                self._endings.clear()
-            self._endings[asked] = self._new_ending(shape, told, known)
-        return self._endings[asked]
+        try:
+            return self._endings[asked]
+        except KeyError:
+            pass
+        if len(self._endings) >= _MOST_ENDINGS:
+            self._endings.clear()
+        return self._endings.setdefault(asked, self._new_ending(shape, told, known))
 
     def _new_ending(self, number: int, told: Told, known: int) -> Ending | None:
         shape = self._shapes[number]

@@ -47,6 +47,9 @@ _KNOWN = """SELECT key, fingerprint, names, window, seen, told, dirty, body FROM
     WHERE key >= ? AND key < ?"""
 
 _CONFLICT = "conflicting_duplicate"
+_IN = Told.IN
+_SEND = Action.SEND, Told.IN
+_UNCHANGED = Action.UNCHANGED, Told.IN
 
 Columns = tuple[Any, ...]
 """What a snapshot says of a user, as :data:`_KNOWN` selects it."""
@@ -100,6 +103,7 @@ class Diff:
         self._run = Run.after(
             facts["newest"], window=window, complete=complete, mirrors=rules.mirrors
         )
+        self._window = window
         self._says_in = self._run.due(window) == Told.IN
         query = "SELECT count(*), total(told IN (?, ?)) FROM base.users"
         self._users, self._users_in = self._database.execute(
@@ -202,16 +206,19 @@ class Diff:
         known = {columns[0]: columns for columns in found}
         unchanged: list[Unchanged] = []
         sending: list[_Sending] = []
-        others: list[bytes] = []
-        for key in sorted(part.rows.keys() | known.keys()):
-            row, columns = part.rows.get(key), known.get(key)
-            if row is None or not row[-1]:
+        others = [key for key in known if key not in part.rows]
+        # Asking an enumeration for its members takes as long as the rest of a turn.
+        stays, sends, decide = Action.UNCHANGED, Action.SEND, self._decide
+        for key in sorted(part.rows):
+            row = part.rows[key]
+            if not row[-1]:
                 others.append(key)
                 continue
-            action, told = self._decide(row, columns)
-            if action == Action.UNCHANGED:
+            columns = known.get(key)
+            action, told = decide(row, columns)
+            if action is stays:
                 unchanged.append((key, row[0], told, row[-1]))
-            elif action == Action.SEND:
+            elif action is sends:
                 sending.append((key, row, told, columns))
             else:
                 others.append(key)
@@ -231,37 +238,36 @@ class Diff:
     def _decide(self, row: SeenRow, columns: Columns | None) -> tuple[Action, Told]:
         """Say what core.history says of a row, in half the time where its window is the newest."""
         if self._says_in:
-            if columns is None:
-                return Action.SEND, Told.IN
-            _, fingerprint, _, window, _, told, dirty, *_ = columns
-            if window is None:
-                return Action.SEND, Told.IN
-            if window <= self._run.window:
-                stays = fingerprint == row[0] and told == Told.IN and not dirty
-                return (Action.UNCHANGED if stays else Action.SEND), Told.IN
+            if columns is None or columns[3] is None:
+                return _SEND
+            _, fingerprint, _, window, _, told, dirty, _ = columns
+            if window <= self._window:
+                stays = fingerprint == row[0] and told == _IN and not dirty
+                return _UNCHANGED if stays else _SEND
         return decide_seen(_state(columns), row[0], self._run)
 
-    def _send(
-        self, sending: Sequence[_Sending], refuse: Callable[[bytes], None]
-    ) -> Iterator[Line]:
+    def _send(self, sending: Sequence[_Sending], refuse: Callable[[bytes], None]) -> Iterator[Line]:
         """Build the messages about users; hand over the keys of those of whom none can be sent."""
         sent: list[Sent] = []
+        new = 0
+        never, ending_of, refusal = Told.NEVER, self._splicer.ending, self._refusal
         for key, (fingerprint, row_number, shape, data), told, columns in sending:
             kept = data.decode()
             known = 0 if columns is None else int.from_bytes(columns[2], "big")
-            ending = self._splicer.ending(shape, told, known)
+            ending = ending_of(shape, told, known)
             if ending is None:
                 text, traits, names = self._built(kept, told, known)
             else:
                 text, traits, names = ending.after(kept), ending.traits, ending.names
-            code = self._refusal(text, traits)
+            code = refusal(text, traits)
             if code:
                 self._on_refused(code, row_number)
                 refuse(key)
                 continue
-            self.counts["new"] += columns is None or columns[5] == Told.NEVER
+            new += columns is None or columns[5] == never
             yield Line(row_number, text)
             sent.append((key, fingerprint, told, data, names, self._skeleton(kept, shape)))
+        self.counts["new"] += new
         self.counts["sent"] += len(sent)
         self._candidate.add_sent(sent)
 
