@@ -14,7 +14,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_looker_segment.core.history import Action, Fates, Run, settle
+from airflow_provider_looker_segment.core.history import Action, Fates, Run, Told, settle
 from airflow_provider_looker_segment.core.snapshot import Names
 from airflow_provider_looker_segment.stores import snapshot_database as tables
 from airflow_provider_looker_segment.stores.snapshot_seal import SnapshotSeal
@@ -29,23 +29,36 @@ _STEPS = f"""SELECT s.key, {tables.prefixed("s", tables.STEP_COLUMNS)},
     AND s.key NOT IN (SELECT key FROM main.forgotten)
     ORDER BY s.key LIMIT :limit"""  # noqa: S608 - our own columns
 
-# What core.history.settle says where no other run overlaps, for two kinds of steps: the message was
-# accepted, or nothing had to be sent for a user of whom there is content. Who is there already is
-# overwritten in place. Neither query reads the users it writes: SQLite would put all of its rows
-# aside first.
-_ACCEPTED = """INSERT INTO main.users
+# What core.history.settle says of most steps. Who is there already is overwritten in place. No
+# query reads the users it writes: SQLite would put all of its rows aside first.
+_SEEN = """INSERT INTO main.users
+    SELECT s.key, NULL, x'', NULL, :window, 0, 0, 0, 0, :serial, NULL, NULL
+    FROM run.steps AS s
+    WHERE s.action = :action AND s.key NOT IN (SELECT key FROM main.forgotten)
+    ORDER BY s.key
+    ON CONFLICT (key) DO UPDATE SET seen = excluded.seen WHERE seen < excluded.seen"""
+"""The Look held the user, and nothing was to be sent, whatever other runs did meanwhile."""
+
+# The following hold where no other run overlaps.
+_IS_ACCEPTED = """(s.position BETWEEN :first AND :last OR s.position <= (SELECT last
+    FROM temp.accepted WHERE first <= s.position ORDER BY first DESC LIMIT 1))"""
+_SENT = f"""INSERT INTO main.users
     SELECT s.key, s.fingerprint, s.names, s.window, :window, s.told, 0, :serial, s.ordinal, :serial,
     s.skeleton, NULL
     FROM run.steps AS s
-    WHERE s.action = :action
-    AND (s.position BETWEEN :first AND :last OR s.position <= (SELECT last FROM temp.accepted
-        WHERE first <= s.position ORDER BY first DESC LIMIT 1))
-    AND s.key NOT IN (SELECT key FROM main.forgotten)
+    WHERE s.action = :action AND {_IS_ACCEPTED} AND s.key NOT IN (SELECT key FROM main.forgotten)
     ORDER BY s.key
     ON CONFLICT (key) DO UPDATE SET fingerprint = excluded.fingerprint, names = excluded.names,
     window = excluded.window, seen = max(seen, excluded.seen), told = excluded.told, dirty = 0,
     origin = excluded.origin, ordinal = excluded.ordinal, touched = excluded.touched,
-    skeleton = ifnull(excluded.skeleton, skeleton), body = NULL"""
+    skeleton = ifnull(excluded.skeleton, skeleton), body = NULL"""  # noqa: S608 - our own text
+_LEFT = f"""INSERT INTO main.users
+    SELECT s.key, NULL, s.names, NULL, :window, {int(Told.LEFT)}, 0, 0, 0, :serial, NULL, NULL
+    FROM run.steps AS s
+    WHERE s.action = :action AND {_IS_ACCEPTED} AND s.key NOT IN (SELECT key FROM main.forgotten)
+    ORDER BY s.key
+    ON CONFLICT (key) DO UPDATE SET names = excluded.names, told = excluded.told,
+    touched = excluded.touched"""  # noqa: S608 - our own text
 _UNCHANGED = """INSERT INTO main.users
     SELECT s.key, NULL, x'', NULL, :window, 0, 0, :serial, s.ordinal, :serial, NULL, NULL
     FROM run.steps AS s
@@ -54,7 +67,7 @@ _UNCHANGED = """INSERT INTO main.users
     ON CONFLICT (key) DO UPDATE SET window = excluded.seen, seen = max(seen, excluded.seen),
     origin = excluded.origin, ordinal = excluded.ordinal, touched = excluded.touched
     WHERE window IS NOT NULL"""
-_UNKNOWN = "DELETE FROM main.users WHERE window IS NULL AND touched = :serial"
+_UNKNOWN = "DELETE FROM main.users WHERE window IS NULL AND origin = :serial"
 """Whom the query before has added: nobody knows them, or they were forgotten."""
 
 _STEP_WIDTH = len(tables.STEP_COLUMNS.split(","))
@@ -87,10 +100,11 @@ def merge(target: Path, candidate: Path, fates: Fates) -> None:
         if run.is_newest:
             leaving = {"window": run.window, "resend": Action.RESEND, "leave": Action.LEAVE}
             database.execute(_UNSEEN, leaving)
-        settled: dict[Action, int] = {}
+        settled = _Settled(database, run, serial)
         if not unknown and translate is None:
-            settled = _settle_ordinary(database, fates, run, serial)
-        for batch in _left(database, settled, serial):
+            settled.add_ordinary(fates)
+        settled.add_seen()
+        for batch in settled.others():
             rows = []
             for record in batch:
                 step = tables.step_of(record[1 : 1 + _STEP_WIDTH])
@@ -123,48 +137,68 @@ def merge(target: Path, candidate: Path, fates: Fates) -> None:
         tables.close(database)
 
 
-def _settle_ordinary(
-    database: sqlite3.Connection, fates: Fates, run: Run, serial: int
-) -> dict[Action, int]:
-    """Settle what nearly every step comes to.
+class _Settled:
+    """How many steps of each action SQL settles; a query only runs while others may be left."""
 
-    :return: how many steps of an action are settled.
-    """
-    # For each message, asking a table takes a fifth of the time of asking Python, and comparing it
-    # with the longest range nearly none.
-    database.execute("CREATE TEMP TABLE accepted (first INTEGER PRIMARY KEY, last INTEGER)")
-    ranges = [found for found in fates.accepted() if found]
-    ends = ((found.start, found[-1]) for found in ranges)
-    database.executemany("INSERT INTO accepted VALUES (?, ?)", ends)
-    longest = max(ranges, key=len, default=range(0))
-    said = {"window": run.window, "serial": serial}
-    accepted = database.execute(
-        _ACCEPTED,
-        {**said, "action": Action.SEND, "first": longest.start, "last": longest.stop - 1},
-    ).rowcount
-    unchanged = database.execute(_UNCHANGED, {**said, "action": Action.UNCHANGED}).rowcount
-    if unchanged:
-        unchanged -= database.execute(_UNKNOWN, {"serial": serial}).rowcount
-    return {Action.SEND: accepted, Action.UNCHANGED: unchanged}
+    def __init__(self, database: sqlite3.Connection, run: Run, serial: int) -> None:
+        self._database = database
+        self._said = {"window": run.window, "serial": serial}
+        self._steps = self._count("")
+        self._settled: dict[Action, int] = {}
 
+    def add_ordinary(self, fates: Fates) -> None:
+        """Settle whose message was accepted, and for whom none was needed."""
+        # For each message, asking a table takes a fifth of the time of asking Python, and comparing
+        # it with the longest range nearly none.
+        self._database.execute(
+            "CREATE TEMP TABLE accepted (first INTEGER PRIMARY KEY, last INTEGER)"
+        )
+        ranges = [found for found in fates.accepted() if found]
+        ends = ((found.start, found[-1]) for found in ranges)
+        self._database.executemany("INSERT INTO accepted VALUES (?, ?)", ends)
+        longest = max(ranges, key=len, default=range(0))
+        ends_of_longest = {"first": longest.start, "last": longest.stop - 1}
+        self._settle(Action.SEND, _SENT, ends_of_longest)
+        self._settle(Action.UNCHANGED, _UNCHANGED)
+        if self._settled.get(Action.UNCHANGED):
+            removed = self._database.execute(_UNKNOWN, {"serial": self._said["serial"]}).rowcount
+            self._settled[Action.UNCHANGED] -= removed
+        self._settle(Action.LEAVE, _LEFT, ends_of_longest)
 
-def _left(
-    database: sqlite3.Connection, settled: Mapping[Action, int], serial: int
-) -> Iterator[list[tuple[Any, ...]]]:
-    """Yield the steps that are not settled, each with its user."""
+    def add_seen(self) -> None:
+        """Settle the steps that only say who was in the Look."""
+        for action in (Action.SUPERSEDED, Action.OBSERVE):
+            self._settle(action, _SEEN)
+            # It changes only whoever was not seen yet.
+            if action in self._settled:
+                self._settled[action] = self._count_of(action)
 
-    def count(query: str, *parameters: int) -> int:
-        return int(database.execute(query, parameters).fetchone()[0])
+    def others(self) -> Iterator[list[tuple[Any, ...]]]:
+        """Yield the steps that are left, each with its user."""
+        if self._are_all_settled():
+            return
+        done = [
+            str(int(action))
+            for action, steps in self._settled.items()
+            if steps == self._count_of(action)
+        ]
+        query = _STEPS.format(done=", ".join(done))
+        yield from tables.batches(self._database, query, {"serial": self._said["serial"]})
 
-    every = "SELECT count(*) FROM run.steps"
-    if count(every) == sum(settled.values()):
-        return
-    done = [
-        str(int(action))
-        for action, steps in settled.items()
-        if count(f"{every} WHERE action = ?", action) == steps
-    ]
-    yield from tables.batches(database, _STEPS.format(done=", ".join(done)), {"serial": serial})
+    def _settle(self, action: Action, query: str, said: Mapping[str, int] | None = None) -> None:
+        if not self._are_all_settled():
+            parameters = {**self._said, "action": action, **(said or {})}
+            self._settled[action] = self._database.execute(query, parameters).rowcount
+
+    def _are_all_settled(self) -> bool:
+        return self._steps == sum(self._settled.values())
+
+    def _count_of(self, action: Action) -> int:
+        return self._count(f"WHERE action = {int(action)}")
+
+    def _count(self, where: str) -> int:
+        query = f"SELECT count(*) FROM run.steps {where}"  # noqa: S608 - our own text
+        return int(self._database.execute(query).fetchone()[0])
 
 
 def _unknown_commits(database: sqlite3.Connection, known: set[str]) -> set[int]:

@@ -73,15 +73,18 @@ ORDINARY = [
         Step(Action.UNCHANGED, b"old", 4, 5, Told.IN, 9, None, None),
     ),
 ]
-SETTLED = ORDINARY[:3]
-"""Nothing of these is left for Python."""
-MIXED = [
-    *SETTLED,
-    (
-        UserState(b"old", 1, 2, 2, Told.IN, False, 1, 1, 1, b"one"),
-        Step(Action.OBSERVE, None, 0, 3, Told.IN, 0, None, None),
-    ),
+TOLD = UserState(b"old", 3, 2, 2, Told.IN, False, 1, 1, 1, b"one")
+SETTLED = [
+    *ORDINARY[:3],
+    (TOLD, Step(Action.LEAVE, b"old", 4, 2, Told.LEFT, 0, None, None)),
+    (None, Step(Action.LEAVE, b"old", 4, 2, Told.LEFT, 0, None, None)),
+    (TOLD, Step(Action.SUPERSEDED, b"new", 4, 3, Told.IN, 9, None, None)),
+    (None, Step(Action.SUPERSEDED, b"new", 4, 3, Told.IN, 9, None, None)),
+    (TOLD._replace(seen=5), Step(Action.OBSERVE, None, 0, 3, Told.IN, 0, None, None)),
+    (None, Step(Action.OBSERVE, None, 0, 3, Told.IN, 0, None, None)),
 ]
+"""Nothing of these is left for Python."""
+MIXED = [*SETTLED, (TOLD, Step(Action.RESEND, b"old", 5, 2, Told.IN, 1, None, b"two"))]
 """Of these, one action."""
 OTHER = UserState(b"old", 1, None, 2, Told.IN, True, 1, 1, 1, b"one", b"two")
 
