@@ -43,22 +43,31 @@ class Verdicts:
 
 @dataclass(slots=True)
 class Tally:
-    """What became of the rows: ``rows = messages + duplicates + rejected``."""
+    """What became of the rows: ``rows = messages + duplicates + rejected``.
+
+    :param refused: rejected rows that were the first about their user, but whose message cannot be
+        sent as it must be.
+    """
 
     rows: int = 0
     messages: int = 0
     duplicates: int = 0
+    refused: int = 0
     problems: Problems = field(default_factory=Problems)
     verdicts: Verdicts = field(default_factory=Verdicts)
 
-    def add_repeat(self) -> None:
-        """Count a row, so far taken for a message, that says what an earlier one said."""
+    def add_repeated(self, row_number: int, says_the_same: bool) -> None:
+        """Count a row, so far taken for a message, whose user has an earlier one."""
         self.messages -= 1
-        self.duplicates += 1
+        if says_the_same:
+            self.duplicates += 1
+        else:
+            self.problems.add("conflicting_duplicate", "", row_number)
 
-    def reject(self, code: str, row_number: int) -> None:
-        """Count a row, so far taken for a message, that is none."""
+    def add_refused(self, code: str, row_number: int) -> None:
+        """Count a row, so far taken for a message, whose message cannot be sent."""
         self.messages -= 1
+        self.refused += 1
         self.problems.add(code, "", row_number)
 
     @property

@@ -127,8 +127,8 @@ class RunHistory:
             complete=self.complete,
             forgotten=self._forgotten,
             refusal=refusal,
-            on_refused=preparation.tally.reject,
-            on_repeat=preparation.tally.add_repeat,
+            on_refused=preparation.tally.add_refused,
+            on_repeated=preparation.tally.add_repeated,
         )
         yield from self._diff.lines(mapped)
         self._heed_others()

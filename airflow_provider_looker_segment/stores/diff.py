@@ -46,7 +46,6 @@ from airflow_provider_looker_segment.stores.sorter import Part, RowSorter, SeenR
 _KNOWN = """SELECT key, fingerprint, names, window, seen, told, dirty, body FROM base.users
     WHERE key >= ? AND key < ?"""
 
-_CONFLICT = "conflicting_duplicate"
 _IN = Told.IN
 _SEND = Action.SEND, Told.IN
 _UNCHANGED = Action.UNCHANGED, Told.IN
@@ -68,9 +67,9 @@ class Diff:
     :param forgotten: keys of users who get no message, beside those that the snapshot knows.
     :param refusal: why a message cannot be sent, as a problem's code; empty where it can. It is
         given the message as text, and how many traits it has.
-    :param on_refused: called with the code and the number of a row that is no message therefore,
-        or because an earlier row says something else about the same user.
-    :param on_repeat: called for each row that says what an earlier row says.
+    :param on_refused: called with the code and the number of a row that is no message therefore.
+    :param on_repeated: called with the number of each row about whose user an earlier one is, and
+        whether that says the same.
     """
 
     def __init__(
@@ -86,14 +85,14 @@ class Diff:
         forgotten: frozenset[bytes] = frozenset(),
         refusal: Callable[[str, int], str] = lambda _text, _traits: "",
         on_refused: Callable[[str, int], None] = lambda _code, _row_number: None,
-        on_repeat: Callable[[], None] = lambda: None,
+        on_repeated: Callable[[int, bool], None] = lambda _row_number, _says_the_same: None,
     ) -> None:
         self.counts: Counter[str] = Counter()
         self._seal = seal
         self._rules = rules
         self._refusal = refusal
         self._on_refused = on_refused
-        self._on_repeat = on_repeat
+        self._on_repeated = on_repeated
         self._candidate = Candidate(folder, base, seal=seal, window=window)
         self._database = self._candidate.database
         facts = tables.facts(self._database, of="base")
@@ -115,7 +114,7 @@ class Diff:
         self._all_forgotten = forgotten.union(key for (key,) in keys)
         self._forgotten_rows: dict[bytes, tuple[bytes, int]] = {}
         self._run_name = run
-        self._sorter = RowSorter(folder / "rows")
+        self._sorter = RowSorter(folder / "rows", on_repeated=on_repeated)
         self._row_number = 0
 
     @property
@@ -152,17 +151,15 @@ class Diff:
             numbered on from the last row.
         """
         key_of, shape_of = self._seal.key, self._splicer.shape_of
-        fingerprint_of, add = self._composer.fingerprint_of_text, self._sorter.add
+        print_of, add = self._composer.fingerprint_of_text, self._sorter.add
         for (number, text), body, names in mapped:
             self._row_number = number
             key = key_of(*identity(body))
-            if names is None:
-                fingerprint, shape = self._composer.fingerprint(body), self._splicer.shape(body)
-            else:
-                fingerprint, shape = fingerprint_of(text), shape_of(names)
+            fingerprint = self._composer.fingerprint(body) if names is None else print_of(text)
             if key in self._all_forgotten:
                 self._count_forgotten(key, fingerprint, number)
                 continue
+            shape = self._splicer.shape(body) if names is None else shape_of(names)
             add(key, fingerprint, number, shape, text)
         for part in self._sorter.parts(beside=self._users):
             yield from self._part(part)
@@ -189,19 +186,10 @@ class Diff:
         first = self._forgotten_rows.setdefault(key, (fingerprint, row_number))
         if first[1] == row_number:
             self.counts["forgotten"] += 1
-        elif first[0] == fingerprint:
-            self._on_repeat()
         else:
-            self._on_refused(_CONFLICT, row_number)
-
-    def _count_repeated(self, part: Part) -> None:
-        for _ in part.repeats:
-            self._on_repeat()
-        for row_number in part.conflicts:
-            self._on_refused(_CONFLICT, row_number)
+            self._on_repeated(row_number, first[0] == fingerprint)
 
     def _part(self, part: Part) -> Iterator[Line]:
-        self._count_repeated(part)
         found = self._database.execute(_KNOWN, (part.first, part.after)) if self._users else ()
         known = {columns[0]: columns for columns in found}
         unchanged: list[Unchanged] = []

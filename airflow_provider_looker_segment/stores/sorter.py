@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import accumulate
 from pathlib import Path
 from struct import Struct
@@ -42,24 +42,23 @@ class Part(NamedTuple):
     :param first: no key of the part is smaller.
     :param after: all keys of the part are smaller.
     :param rows: by the keys of the users; of several messages about one the first.
-    :param repeats: numbers of rows that say what the user's first message says.
-    :param conflicts: numbers of rows that say something else.
     """
 
     first: bytes
     after: bytes
     rows: dict[bytes, SeenRow]
-    repeats: list[int]
-    conflicts: list[int]
 
 
 class RowSorter:
     """Sorts rows by the keys of their users.
 
     :param path: of a file to write.
+    :param on_repeated: called with the number of each row about whose user an earlier message is,
+        and whether that says the same.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, on_repeated: Callable[[int, bool], None]) -> None:
+        self._on_repeated = on_repeated
         self._file = path.open("w+b")
         self._cipher = AESGCM(AESGCM.generate_key(_SECRET_BITS))
         self._rows = 0
@@ -98,11 +97,11 @@ class RowSorter:
         wide = max(1, _GROUPS * _PART_USERS // max(1, self._rows, beside))
         for first in range(0, _GROUPS, wide):
             after = min(first + wide, _GROUPS)
-            part = Part(_first_key(first), _first_key(after), {}, [], [])
+            rows: dict[bytes, SeenRow] = {}
             for written, borders in enumerate(self._borders):
                 for group, sealed in self._read(borders, first, after):
-                    self._open(_nonce(written, group), sealed, part)
-            yield part
+                    self._open(_nonce(written, group), sealed, rows)
+            yield Part(_first_key(first), _first_key(after), rows)
 
     def close(self) -> None:
         """Close the file."""
@@ -135,21 +134,19 @@ class RowSorter:
             if borders[group] < borders[group + 1]:
                 yield group, data[borders[group] - begin : borders[group + 1] - begin]
 
-    def _open(self, nonce: bytes, sealed: bytes, part: Part) -> None:
+    def _open(self, nonce: bytes, sealed: bytes, rows: dict[bytes, SeenRow]) -> None:
         data = self._cipher.decrypt(nonce, sealed, None)
         count = int.from_bytes(data[:_COUNT_BYTES], "big")
         end = _COUNT_BYTES + count * _HEAD.size
         texts = data[end:].split(b"\n")
         heads = _HEAD.iter_unpack(data[_COUNT_BYTES:end])
-        rows = part.rows
         for (key, fingerprint, row_number, shape), text in zip(heads, texts, strict=True):
             first = rows.get(key)
             # Of two rows of a user the one that is a message counts.
             if first is None or not first[-1]:
                 rows[key] = (fingerprint, row_number, shape, text)
             elif text:
-                is_repeat = first[0] == fingerprint
-                (part.repeats if is_repeat else part.conflicts).append(row_number)
+                self._on_repeated(row_number, first[0] == fingerprint)
 
 
 def _nonce(written: int, group: int) -> bytes:
