@@ -39,28 +39,29 @@ class Progress:
 
         :param messages: how many the shard holds.
         """
-        receipt, maybe_sent = self._recorded(messages)
-        if self._is_retry:
-            # A killed try could not say what was on its way; without a store, nor what arrived.
-            self._maybe_sent = messages if self._store is None else maybe_sent
+        receipt, self._maybe_sent = self._recorded(messages)
         return receipt
 
     def _recorded(self, messages: int) -> tuple[Receipt, int]:
         """Return what is decided, and how many of the shard's first messages may have been sent."""
         # Whatever wrote another record: beginning anew under the same ids does no harm.
-        anew = Receipt(messages=messages), self._under_way
-        record = None if self._store is None else self._store.get(_KEY)
+        anew = Receipt(messages=messages)
+        if self._store is None:
+            return anew, messages if self._is_retry else 0
+        record = self._store.get(_KEY)
         if not isinstance(record, dict) or record.get("generation") != self.generation:
-            return anew
+            # A try of an earlier version was killed before its first note.
+            return anew, self._under_way if self._is_retry else 0
         try:
             receipt = Receipt.from_dict(record["receipt"])
         except (AttributeError, KeyError, TypeError, ValueError):
-            return anew
+            return anew, messages
         if receipt.messages != messages or not receipt.is_possible:
-            return anew
+            return anew, messages
         # Records of earlier versions do not say it.
         maybe_sent = record.get("maybe_sent", receipt.decided + self._under_way)
-        return receipt, maybe_sent if isinstance(maybe_sent, int) else messages
+        is_possible = type(maybe_sent) is int and maybe_sent >= receipt.decided
+        return receipt, maybe_sent if is_possible else messages
 
     def record(self, receipt: Receipt) -> None:
         """Note how many messages' fates are decided, before more of them leave."""

@@ -101,7 +101,10 @@ def test_tries_at_any_rates_leave_none_of_what_they_sent_out(
             receipt.accepted = min(messages, decided + rate)
 
 
-@pytest.mark.parametrize(("said", "unknown"), [({}, 100), ({"maybe_sent": "many"}, 701)])
+@pytest.mark.parametrize(
+    ("said", "unknown"),
+    [({}, 100), *(({"maybe_sent": odd}, 701) for odd in ("many", True, 298, -5, None, 10**9))],
+)
 def test_a_record_that_does_not_say_what_may_have_been_sent(
     said: dict[str, Any], unknown: int
 ) -> None:
@@ -114,6 +117,27 @@ def test_a_record_that_does_not_say_what_may_have_been_sent(
     begun = progress(store, try_number=2)
 
     assert unknown == begun.certain(begun.resume(messages=1_000), sending=False).unknown
+
+
+@pytest.mark.parametrize("receipt", ["torn", {}, {"messages": 999, "accepted": 1}])
+def test_a_receipt_that_nobody_can_read_leaves_all_in_doubt(receipt: Any) -> None:
+    """Who wrote it may have sent everything."""
+    store = StateStore()
+    record = {"generation": "3.3", "receipt": receipt, "maybe_sent": 900}
+    store.set("looker_segment_progress", record)
+    begun = progress(store, try_number=2)
+
+    assert 1_000 == begun.certain(begun.resume(messages=1_000), sending=False).unknown
+
+
+@pytest.mark.parametrize("max_tries", [2, 3, 9])
+def test_what_is_noted_counts_whatever_became_of_retries(max_tries: int) -> None:
+    """A DAG may be given other retries between two tries of a task."""
+    store = StateStore()
+    progress(store).record(Receipt(messages=1_000, accepted=299))
+    begun = progress(store, try_number=2, max_tries=max_tries)
+
+    assert 100 == begun.certain(begun.resume(messages=1_000), sending=False).unknown
 
 
 @given(
