@@ -6,6 +6,7 @@ leave is given to another DAG run (``approve=``), or to the very run, where a pe
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -17,7 +18,10 @@ from airflow_provider_looker_segment.exceptions import PermanentError
 from airflow_provider_looker_segment.operators.history import about_of, store_of
 from airflow_provider_looker_segment.operators.history_plan import check_full
 from airflow_provider_looker_segment.stores.chunks import MANIFEST_KEY, STOPPED_SHARDS_KEY
-from airflow_provider_looker_segment.stores.syncs import SyncStore
+from airflow_provider_looker_segment.stores.syncs import SETTLE_S, SyncStore
+
+_CLAIMS = 3
+"""How often a note is written of which others have written over, without knowing of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +153,18 @@ def waiting(sync: SyncStore, ti: Any, *, of: tuple[str, str]) -> StoppedRun | No
 
 
 def approve(sync: SyncStore, stopped: StoppedRun, ti: Any) -> bool:
-    """Note who delivers a run that waited; return whether it still did."""
+    """Note who delivers a run that waited; return whether it still did.
+
+    Of two who do so at one moment the later note counts, and each reads again whose that is.
+    """
     mine = replace(stopped, approved_by=ti.run_id)
-    record = sync.update(
-        lambda known: replace(known, stopped=mine) if known.stopped == stopped else known
-    )
-    return record.stopped == mine
+    for _ in range(_CLAIMS):
+        record = sync.update(
+            lambda known: replace(known, stopped=mine) if known.stopped == stopped else known
+        )
+        if record.stopped != mine:
+            break
+        time.sleep(SETTLE_S)
+        if sync.read().stopped == mine:
+            return True
+    return False

@@ -120,15 +120,21 @@ class SyncStore:
 
         :param change: makes of a record what it should be, and leaves one alone that is so.
         :return: the record as it is then.
+        :raises TransientError: when others overwrite it again and again.
         """
         record = self.read()
         for _ in range(_SETTLE_TIMES):
             changed = change(record)
             if changed == record:
-                break
+                return record
             self.write(changed)
             record = self.read()
-        return record
+        raise TransientError(
+            f"Sync {self.sync_id!r}:",
+            should="remember what its runs note",
+            but="other runs overwrite it again and again",
+            do="The task is retried; max_active_runs=1 avoids it.",
+        )
 
     def seal(self) -> SnapshotSeal:
         """Return what hides this sync's users; the first call makes its secret."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from airflow_provider_looker_segment.core.sync import SyncRecord
+from airflow_provider_looker_segment.core.sync import StoppedRun, SyncRecord
+from airflow_provider_looker_segment.operators.approval import approve
 from airflow_provider_looker_segment.stores.syncs import SyncStore
 from tests.hazards.cohorts import MODES, Open, green, users
 
@@ -166,3 +170,40 @@ def test_a_run_that_two_approve_at_one_moment_is_delivered_once(
     assert "still wait" in str(second.errors["extract"])
     assert {} == first.identify().report().errors
     assert 2 == first.record["accepted"]
+
+
+class Shared:
+    """Airflow's variables, which a run may be slow to write."""
+
+    def __init__(self, texts: dict[str, str], *, slow_s: float) -> None:
+        self._texts = texts
+        self._slow_s = slow_s
+
+    def get(self, key: str) -> str | None:
+        """Return a variable's text."""
+        return self._texts.get(key)
+
+    def set(self, key: str, text: str, description: str) -> None:
+        """Write a variable's text, once the time has passed."""
+        assert description
+        time.sleep(self._slow_s)
+        self._texts[key] = text
+
+
+@pytest.mark.parametrize("slow_s", [0.0, 0.1, 0.2])
+def test_of_two_who_approve_a_run_one_delivers_it(slow_s: float) -> None:
+    """Even where the one has noted it before the other's note arrives."""
+    texts: dict[str, str] = {}
+    stopped = StoppedRun("dag", "held", "extract", -1, 1, 1, "run")
+    SyncStore("one", Shared(texts, slow_s=0)).write(SyncRecord(stopped=stopped))
+
+    def give(run_id: str, slow_s: float) -> bool:
+        sync = SyncStore("one", Shared(texts, slow_s=slow_s))
+        return approve(sync, stopped, SimpleNamespace(run_id=run_id))
+
+    with ThreadPoolExecutor(2) as pool:
+        given = list(pool.map(give, ["first", "second"], [slow_s, 0.0]))
+    assert sorted(given) == [False, True]
+    approved = SyncStore("one", Shared(texts, slow_s=0)).read().stopped
+    assert approved is not None
+    assert approved.approved_by == ("first" if given[0] else "second")
