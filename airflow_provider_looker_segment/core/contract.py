@@ -6,7 +6,7 @@ words. A new trait is a warning, and anything else stops the run before its quer
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from airflow_provider_looker_segment.core.limits import UNCHOSEN_ROW_LIMITS
@@ -52,9 +52,7 @@ def check(pinned: Mapping[str, Any], now: Mapping[str, Any], *, where: str) -> l
             f"{where}: what its sync relies on",
             should="be as it was",
             but="; ".join(broken),
-            do="Nothing was queried. Mend the Look or the mapping, or run once with "
-            "accept_changes=True to rely on it as it is now. Where tasks with other mappings share "
-            "this sync, give them one mapping, or give each a sync_id of its own.",
+            do=_remedy(broken, pinned, now),
         )
     said = [
         f"{where}: the trait `{name}` from `{column}` is new"
@@ -64,6 +62,22 @@ def check(pinned: Mapping[str, Any], now: Mapping[str, Any], *, where: str) -> l
     if pinned["limit"] != now["limit"]:
         said.append(f"{where}: {_limits(pinned, now)}; row_limit={now['row_limit']} decides now")
     return said
+
+
+def _remedy(broken: Sequence[str], pinned: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    asks_limit = now["limit"] and not now["row_limit"] and pinned["limit"] != now["limit"]
+    if asks_limit and len(broken) == 1 and _says_first(pinned):
+        return (
+            "Nothing was queried. Say with row_limit= what the limit means, which accepts it, or "
+            "take it out of the Look."
+        )
+    return (
+        "Nothing was queried. Mend the Look or the mapping, or run once with accept_changes=True "
+        "to rely on it as it is now. "
+        + ("A limit needs row_limit=, too, which says what it means. " if asks_limit else "")
+        + "Where tasks with other mappings share this sync, give them one mapping, or give each a "
+        "sync_id of its own."
+    )
 
 
 def _differences(pinned: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
@@ -99,17 +113,15 @@ def _leaving_differs(pinned: Mapping[str, Any], now: Mapping[str, Any]) -> Itera
 
 
 def _limit_differs(pinned: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    said = now["row_limit"]
-    # Records of earlier versions do not tell.
-    is_new = pinned.get("row_limit") == ""
     # Who says what a limit means, of which none before said anything, gets as many rows as that.
     # Where a DAG has said so all along, nobody has seen that the limit is another one.
-    if pinned["limit"] == now["limit"] or (said and is_new):
-        return
-    how = ""
-    if now["limit"] and not said:
-        how = "; say what it means with row_limit=" + (", which accepts it" if is_new else "")
-    yield _limits(pinned, now) + how
+    if pinned["limit"] != now["limit"] and not (now["row_limit"] and _says_first(pinned)):
+        yield _limits(pinned, now)
+
+
+def _says_first(pinned: Mapping[str, Any]) -> bool:
+    """Whether a row_limit would be the first; records of earlier versions do not tell."""
+    return pinned.get("row_limit") == ""
 
 
 def _limits(pinned: Mapping[str, Any], now: Mapping[str, Any]) -> str:

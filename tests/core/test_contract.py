@@ -51,7 +51,6 @@ def changed(**parts: Any) -> dict[str, Any]:
             "user_id came from `users.id` and comes from `users.uid`",
         ),
         (changed(ids={"user_id": "users.id"}), "email came from `users.email` and comes from no"),
-        (changed(limit="100"), "the row limit was none and is 100"),
     ],
 )
 def test_what_breaks_it(now: dict[str, Any], said: str) -> None:
@@ -61,6 +60,26 @@ def test_what_breaks_it(now: dict[str, Any], said: str) -> None:
 
     assert said in str(caught.value)
     assert "accept_changes=True" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("pinned", "now", "remedy"),
+    [
+        (PINNED, changed(limit="100"), "Say with row_limit= what the limit means, which accepts"),
+        (PINNED, changed(limit="100", filters={}), "A limit needs row_limit=, too"),
+        (changed(row_limit="look"), changed(limit="100"), "A limit needs row_limit=, too"),
+        (changed(row_limit="look"), changed(limit="100", row_limit="look"), "accept_changes=True"),
+    ],
+)
+def test_what_helps_against_another_limit(
+    pinned: dict[str, Any], now: dict[str, Any], remedy: str
+) -> None:
+    """Only what helps is said: who does not say what a limit means cannot accept it."""
+    with pytest.raises(PermanentError) as caught:
+        check(pinned, now, where="Look 42")
+    assert "the row limit was none and is 100" in str(caught.value)
+    assert remedy in str(caught.value)
+    assert ("which accepts" in remedy) != ("accept_changes=True" in str(caught.value))
 
 
 def test_a_new_trait_is_a_warning() -> None:

@@ -88,7 +88,7 @@ def test_a_chosen_limit_is_named_beside_the_old_one(
     flow = start(sync_id="one").run()
 
     assert "the row limit was none and is 100" in str(flow.errors["extract"])
-    assert "row_limit=, which accepts it" in str(flow.errors["extract"])
+    assert "row_limit= what the limit means, which accepts it" in str(flow.errors["extract"])
     assert [] == [one["path"] for one in flow.asked[before:] if "quer" in one["path"]]
     # Whether the cohort is to be cut off is a question of its own.
     assert 'row_limit="look"' in str(start(sync_id="one", accept_changes=True).run().errors)
