@@ -101,7 +101,8 @@ class Guards:
             raise PermanentError(
                 f"{look}: its rows",
                 should="be about several users",
-                but=f"all {tally.rows:,} say the same about one",
+                but=f"{tally.duplicates + 1:,} of {tally.rows:,} say the same about one, and no "
+                "other row is a message",
                 do="Nothing was sent. See whether Looker masks the id for this API user.",
             )
         for name, counts in tally.verdicts.as_dict().items():
