@@ -96,7 +96,7 @@ class Guards:
                 but=f"they are {tally.rejected:,}: {reasons}",
                 do="Mend the Look, change the mapping, or raise the guard.",
             )
-        if tally.messages + tally.refused == 1 and tally.duplicates >= _MANY_REPEATS:
+        if tally.messages + tally.unsendable == 1 and tally.duplicates >= _MANY_REPEATS:
             # Nobody could want to send this, so nobody is asked to approve it.
             raise PermanentError(
                 f"{look}: its rows",

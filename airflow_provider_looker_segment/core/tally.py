@@ -45,14 +45,14 @@ class Verdicts:
 class Tally:
     """What became of the rows: ``rows = messages + duplicates + rejected``.
 
-    :param refused: rejected rows that were the first about their user, but whose message cannot be
-        sent as it must be.
+    :param unsendable: rejected rows that were the first about their user, but whose message cannot
+        be sent as it must be.
     """
 
     rows: int = 0
     messages: int = 0
     duplicates: int = 0
-    refused: int = 0
+    unsendable: int = 0
     problems: Problems = field(default_factory=Problems)
     verdicts: Verdicts = field(default_factory=Verdicts)
 
@@ -64,10 +64,10 @@ class Tally:
         else:
             self.problems.add("conflicting_duplicate", "", row_number)
 
-    def add_refused(self, code: str, row_number: int) -> None:
+    def add_unsendable(self, code: str, row_number: int) -> None:
         """Count a row, so far taken for a message, whose message cannot be sent."""
         self.messages -= 1
-        self.refused += 1
+        self.unsendable += 1
         self.problems.add(code, "", row_number)
 
     @property

@@ -127,7 +127,7 @@ class RunHistory:
             complete=self.complete,
             forgotten=self._forgotten,
             refusal=refusal,
-            on_refused=preparation.tally.add_refused,
+            on_refused=preparation.tally.add_unsendable,
             on_repeated=preparation.tally.add_repeated,
         )
         yield from self._diff.lines(mapped)

@@ -113,14 +113,16 @@ def test_guards_are_checked(said: Any) -> None:
         Guards.of(said)
 
 
-@pytest.mark.parametrize(("others", "is_refused"), [(0, False), (0, True), (1, False), (1, True)])
-def test_repeats_of_one_user_stop_a_run(others: int, *, is_refused: bool) -> None:
+@pytest.mark.parametrize(
+    ("others", "is_unsendable"), [(0, False), (0, True), (1, False), (1, True)]
+)
+def test_repeats_of_one_user_stop_a_run(others: int, *, is_unsendable: bool) -> None:
     """Rows about nobody else stop a run, whether their message could be sent or not."""
     found = Tally(rows=12 + others, messages=12 + others)
     for number in range(2, 13):
         found.add_repeated(number, True)
-    if is_refused:
-        found.add_refused("message_too_large", 1)
+    if is_unsendable:
+        found.add_unsendable("message_too_large", 1)
     assert found.rows == found.messages + found.duplicates + found.rejected
     guards = Guards(max_rejected=1.0)
     if others:

@@ -61,7 +61,7 @@ def came_to(plan: Plan, rows: Sequence[Any], forgotten: frozenset[bytes], *, sor
             window=1,
             complete=True,
             forgotten=forgotten,
-            on_refused=preparation.tally.add_refused,
+            on_refused=preparation.tally.add_unsendable,
             on_repeated=preparation.tally.add_repeated,
         )
         lines = [(number, decode(text)) for number, text in diff.lines(preparation.messages(read))]
