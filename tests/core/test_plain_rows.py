@@ -109,9 +109,9 @@ def as_text(rows: list[tuple[str, ...]]) -> str:
     return ",".join(map(as_object, rows))
 
 
-def as_object(row: tuple[str, ...]) -> str:
+def as_object(row: Sequence[str], names: Sequence[str] = NAMES) -> str:
     """Write a row of literals as Looker does."""
-    cells = (f'"users.{name}":{{"value":{cell}}}' for name, cell in zip(NAMES, row, strict=True))
+    cells = (f'"users.{name}":{{"value":{cell}}}' for name, cell in zip(names, row, strict=True))
     return f"{{{','.join(cells)}}}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -102,6 +103,25 @@ def placed(found: list[tuple[UserState | None, Step]]) -> list[tuple[UserState |
     return again
 
 
+def among(
+    found: list[tuple[UserState | None, Step]],
+    shard: ShardFates,
+    *,
+    others: int = 0,
+    forgotten: Collection[int] = (),
+    mirrors: bool = True,
+) -> example:
+    """Return an example of a run that no other one overlaps."""
+    return example(
+        found=placed(found),
+        overlapped=set(),
+        shard=shard,
+        others=others,
+        forgotten=set(forgotten),
+        mirrors=mirrors,
+    )
+
+
 @given(
     found=st.lists(st.tuples(st.none() | states, steps), max_size=12).map(placed),
     overlapped=st.sets(st.integers(1, GENERATION), max_size=2),
@@ -117,54 +137,12 @@ def placed(found: list[tuple[UserState | None, Step]]) -> list[tuple[UserState |
     forgotten=st.sets(st.integers(0, 11), max_size=2),
     mirrors=st.booleans(),
 )
-@example(
-    found=placed(ORDINARY),
-    overlapped=set(),
-    shard=ShardFates(0, 12, 12),
-    others=0,
-    forgotten=set(),
-    mirrors=True,
-)
-@example(
-    found=placed(ORDINARY),
-    overlapped=set(),
-    shard=ShardFates(0, 9, 0),
-    others=0,
-    forgotten=set(),
-    mirrors=False,
-)
-@example(
-    found=placed(ORDINARY),
-    overlapped=set(),
-    shard=ShardFates(0, 9, 9),
-    others=1,
-    forgotten={2, 3},
-    mirrors=True,
-)
-@example(
-    found=placed(SETTLED),
-    overlapped=set(),
-    shard=ShardFates(0, 9, 9),
-    others=1,
-    forgotten=set(),
-    mirrors=True,
-)
-@example(
-    found=placed(MIXED),
-    overlapped=set(),
-    shard=ShardFates(0, 9, 9),
-    others=1,
-    forgotten=set(),
-    mirrors=True,
-)
-@example(
-    found=placed(MIXED),
-    overlapped=set(),
-    shard=ShardFates(0, 9, 9, (1,)),
-    others=0,
-    forgotten={0},
-    mirrors=True,
-)
+@among(ORDINARY, ShardFates(0, 12, 12))
+@among(ORDINARY, ShardFates(0, 9, 0), mirrors=False)
+@among(ORDINARY, ShardFates(0, 9, 9), others=1, forgotten={2, 3})
+@among(SETTLED, ShardFates(0, 9, 9), others=1)
+@among(MIXED, ShardFates(0, 9, 9), others=1)
+@among(MIXED, ShardFates(0, 9, 9, (1,)), forgotten={0})
 def test_each_user_becomes_what_the_core_says(
     found: list[tuple[UserState | None, Step]],
     overlapped: set[int],

@@ -18,11 +18,12 @@ from airflow_provider_looker_segment.core.plain_rows import PlainRows
 from airflow_provider_looker_segment.core.prepare import Preparation
 from airflow_provider_looker_segment.core.rows import RowStream
 from airflow_provider_looker_segment.core.snapshot import Rules
-from airflow_provider_looker_segment.stores import snapshot_database as tables
 from airflow_provider_looker_segment.stores import sorter
 from airflow_provider_looker_segment.stores.diff import Diff
 from airflow_provider_looker_segment.stores.snapshot_seal import SnapshotSeal
+from tests.core.test_plain_rows import as_object
 from tests.core.test_prepare import SHARED, simple_plan
+from tests.stores.test_diff import write
 
 SEAL = SnapshotSeal(b"s" * 32)
 NAMES = ("userId", "email", "note", "age")
@@ -33,25 +34,17 @@ NOTES = ["null", '"x"', '"y"', "7", "1e-400", "[]"]
 AGES = ["null", "7", '"old"']
 
 
-def piece(row: Sequence[str]) -> str:
-    """Write a row as Looker does."""
-    cells = (f'"users.{name}":{{"value":{cell}}}' for name, cell in zip(NAMES, row, strict=True))
-    return f"{{{','.join(cells)}}}"
-
-
 def came_to(plan: Plan, rows: Sequence[Any], forgotten: frozenset[bytes], *, sorts: bool) -> Any:
     """Return what is sent of rows, and how they are counted."""
     plain = PlainRows(plan, by_name=True)
     read: list[Any] = []
-    for text in map(piece, rows):
+    for row in rows:
+        text = as_object(row, NAMES)
         found: Any = plain.decode(text)
         read += found or RowStream([b'{"data":[' + text.encode() + b"]}"], look="Look 1")
     with TemporaryDirectory() as folder, SeenUsers() as seen:
         base = Path(folder, "base")
-        tables.create_snapshot(base)
-        database = tables.connect(base)
-        tables.write_facts(database, {"generation": 0, "newest": None, "names": []})
-        tables.close(database)
+        write(base, None, {})
         preparation = Preparation(plan, shared=SHARED, seen=None if sorts else seen, plain=plain)
         diff = Diff(
             *(base, Path(folder)),
