@@ -6,7 +6,6 @@ leave is given to another DAG run (``approve=``), or to the very run, where a pe
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -19,9 +18,6 @@ from airflow_provider_looker_segment.operators.history import about_of, store_of
 from airflow_provider_looker_segment.operators.history_plan import check_full
 from airflow_provider_looker_segment.stores.chunks import MANIFEST_KEY, STOPPED_SHARDS_KEY
 from airflow_provider_looker_segment.stores.syncs import SETTLE_S, SyncStore
-
-_CLAIMS = 3
-"""How often a note is written of which others have written over, without knowing of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,13 +154,8 @@ def approve(sync: SyncStore, stopped: StoppedRun, ti: Any) -> bool:
     Of two who do so at one moment the later note counts, and each reads again whose that is.
     """
     mine = replace(stopped, approved_by=ti.run_id)
-    for _ in range(_CLAIMS):
-        record = sync.update(
-            lambda known: replace(known, stopped=mine) if known.stopped == stopped else known
-        )
-        if record.stopped != mine:
-            break
-        time.sleep(SETTLE_S)
-        if sync.read().stopped == mine:
-            return True
-    return False
+    record = sync.update(
+        lambda known: replace(known, stopped=mine) if known.stopped == stopped else known,
+        settle_s=SETTLE_S,
+    )
+    return record.stopped == mine

@@ -107,12 +107,16 @@ def check_limit(operator: LookerRunLookOperator, planned: Plan, *, sync_id: str)
 
     :raises PermanentError: when the Look is not what its sync relies on.
     """
-    now = contract.contract(planned, row_limit=arguments.row_limit(operator.row_limit))
+    now = _relied_on(operator, planned)
     if not now["limit"] or arguments.flag("accept_changes", operator.accept_changes):
         return
     pinned = SyncStore(sync_id).read().contract
     if pinned is not None:
         contract.check(pinned, now, where=planned.look.where)
+
+
+def _relied_on(operator: LookerRunLookOperator, planned: Plan) -> dict[str, Any]:
+    return contract.contract(planned, row_limit=arguments.row_limit(operator.row_limit))
 
 
 def _rules(operator: LookerRunLookOperator, planned: Plan) -> Rules | None:
@@ -142,12 +146,7 @@ def _contract(
     if rules is not None and rules.mirrors:
         by_trait = rules.on_leave == "membership"
         leaving = f"membership_trait {rules.trait}" if by_trait else "on_leave clear"
-    row_limit = arguments.row_limit(operator.row_limit)
-    now = {
-        **contract.contract(planned, row_limit=row_limit),
-        **_pinned_filters(asked),
-        "leaving": leaving,
-    }
+    now = {**_relied_on(operator, planned), **_pinned_filters(asked), "leaving": leaving}
     # A filter that somebody chose for one run is no part of what the sync is about.
     pinned = {**now, **_first_filters(record, asked)}
     if arguments.flag("accept_changes", operator.accept_changes):

@@ -102,7 +102,6 @@ class Diff:
         self._run = Run.after(
             facts["newest"], window=window, complete=complete, mirrors=rules.mirrors
         )
-        self._window = window
         self._says_in = self._run.due(window) == Told.IN
         query = "SELECT count(*), total(told IN (?, ?)) FROM base.users"
         self._users, self._users_in = self._database.execute(
@@ -229,7 +228,7 @@ class Diff:
             if columns is None or columns[3] is None:
                 return _SEND
             _, fingerprint, _, window, _, told, dirty, _ = columns
-            if window <= self._window:
+            if window <= self._run.window:
                 stays = fingerprint == row[0] and told == _IN and not dirty
                 return _UNCHANGED if stays else _SEND
         return decide_seen(_state(columns), row[0], self._run)

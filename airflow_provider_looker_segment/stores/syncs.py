@@ -115,10 +115,13 @@ class SyncStore:
         text = json.dumps(record.as_dict())
         self._variables.set(self._key("sync"), text, f"What the sync {self.sync_id} remembers")
 
-    def update(self, change: Callable[[SyncRecord], SyncRecord]) -> SyncRecord:
+    def update(
+        self, change: Callable[[SyncRecord], SyncRecord], *, settle_s: float = 0.0
+    ) -> SyncRecord:
         """Change the record as it is now, once more where somebody else wrote meanwhile.
 
         :param change: makes of a record what it should be, and leaves one alone that is so.
+        :param settle_s: seconds in which somebody else's writing may still arrive.
         :return: the record as it is then.
         :raises TransientError: when others overwrite it again and again.
         """
@@ -128,6 +131,7 @@ class SyncStore:
             if changed == record:
                 return record
             self.write(changed)
+            time.sleep(settle_s)
             record = self.read()
         raise TransientError(
             f"Sync {self.sync_id!r}:",
