@@ -6,7 +6,6 @@ Their files are deleted only when no commit that is overwritten could need them.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
@@ -15,7 +14,7 @@ from airflow_provider_looker_segment.core.history import Fates
 from airflow_provider_looker_segment.exceptions import PermanentError
 from airflow_provider_looker_segment.stores import snapshot_database as tables
 from airflow_provider_looker_segment.stores.generations import Generations, MovedError
-from airflow_provider_looker_segment.stores.merge import fill_bodies, merge
+from airflow_provider_looker_segment.stores.merge import fill_bodies, merge, strip_bodies
 from airflow_provider_looker_segment.stores.snapshot_folder import SnapshotFolder
 from airflow_provider_looker_segment.stores.snapshot_seal import SnapshotSeal
 
@@ -133,9 +132,7 @@ class Commit:
         serial = tables.facts(database)["generation"] + 1
         tables.write_facts(database, {"generation": serial})
         tables.close(database)
-        # What was deleted is still in the file until it is written anew.
-        with closing(sqlite3.connect(self._target)) as whole:
-            whole.execute("VACUUM")
+        tables.rewrite(self._target)
 
     def _clean(self, listed: Mapping[str, set[str]], finished: set[str], *, purge: bool) -> None:
         """Delete the files of what is finished, but messages that an open run may need.
@@ -146,12 +143,29 @@ class Commit:
         open_runs = {run for run, kinds in self._folder.runs().items() if "open" in kinds}
         is_anyone_open = bool(open_runs - finished)
         old = self._old_commits()
-        for run in set(listed) & finished:
+        cleaned = set(listed) & finished
+        for run in cleaned:
+            if "bodies" not in listed[run]:
+                continue
+            if run in old or not is_anyone_open:
+                self._folder.delete_run(run, "bodies")
+            elif purge:
+                self._strip(run)
+        # Who was forgotten is asked again until nothing of them is left above.
+        for run in cleaned:
             for kind in ("fates", "candidate", "open", "forget"):
                 if kind in listed[run]:
                     self._folder.delete_run(run, kind)
-            if "bodies" in listed[run] and (purge or run in old or not is_anyone_open):
-                self._folder.delete_run(run, "bodies")
+
+    def _strip(self, run: str) -> None:
+        """Leave nothing of forgotten users in the messages that a run which overlaps may need."""
+        path = self._bodies(run)
+        if path is None:
+            return
+        with closing(tables.connect(self._target)) as database:
+            keys = frozenset(key for (key,) in database.execute("SELECT key FROM forgotten"))
+        if strip_bodies(path, keys, self._seal):
+            self._folder.upload_run(run, "bodies", path)
 
     def _old_commits(self) -> set[str]:
         with closing(tables.connect(self._target)) as database:

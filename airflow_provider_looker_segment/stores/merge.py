@@ -9,13 +9,14 @@ time: a test compares the two.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from airflow_provider_looker_segment.core.encoding import decode
 from airflow_provider_looker_segment.core.history import Action, Fates, Run, Told, settle
-from airflow_provider_looker_segment.core.snapshot import Names
+from airflow_provider_looker_segment.core.snapshot import Names, identity
 from airflow_provider_looker_segment.stores import snapshot_database as tables
 from airflow_provider_looker_segment.stores.snapshot_seal import SnapshotSeal
 
@@ -70,6 +71,7 @@ _UNCHANGED = """INSERT INTO main.users
 _UNKNOWN = "DELETE FROM main.users WHERE window IS NULL AND origin = :serial"
 """Whom the query before has added: nobody knows them, or they were forgotten."""
 
+_MESSAGES = "The messages of a run"
 _STEP_WIDTH = len(tables.STEP_COLUMNS.split(","))
 _SEEN_AT = tables.USER_COLUMNS.split(", ").index("seen")
 
@@ -265,6 +267,31 @@ def _fill_from(database: sqlite3.Connection, run: str, path: Path, seal: Snapsho
             )
 
 
+def strip_bodies(path: Path, forgotten: Container[bytes], seal: SnapshotSeal) -> bool:
+    """Empty the messages about users in a file of them; return whether there were any.
+
+    :param forgotten: keys of the users.
+    """
+    stripped = False
+    blocks = tables.connect(path)
+    for (first,) in blocks.execute("SELECT first FROM blocks").fetchall():
+        query = "SELECT data FROM blocks WHERE first = ?"
+        (data,) = blocks.execute(query, (first,)).fetchone()
+        texts = seal.open_block(data, where=_MESSAGES)
+        kept = [
+            "" if text and seal.key(*identity(decode(text))) in forgotten else text
+            for text in texts
+        ]
+        if kept != texts:
+            stripped = True
+            sealed = seal.close_block([text.encode() for text in kept])
+            blocks.execute("UPDATE blocks SET data = ? WHERE first = ?", (sealed, first))
+    tables.close(blocks)
+    if stripped:
+        tables.rewrite(path)
+    return stripped
+
+
 class _Bodies:
     """Reads messages by their ordinals, which ascend."""
 
@@ -281,5 +308,5 @@ class _Bodies:
                 (ordinal,),
             ).fetchone()
             self._first = row[0]
-            self._texts = self._seal.open_block(row[1], where="The messages of a run")
+            self._texts = self._seal.open_block(row[1], where=_MESSAGES)
         return self._texts[ordinal - self._first]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,12 @@ def close(database: sqlite3.Connection) -> None:
     if database.in_transaction:
         database.execute("COMMIT")
     database.close()
+
+
+def rewrite(path: Path) -> None:
+    """Write a file anew: what was deleted or replaced is in it until then."""
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("VACUUM")
 
 
 def create_snapshot(path: Path) -> None:

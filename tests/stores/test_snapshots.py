@@ -7,6 +7,7 @@ import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -390,3 +391,36 @@ def test_fates_survive_their_file() -> None:
     assert expected == [int(fates.of(position)) for position in range(6)]
     assert expected == [int(again.of(position)) for position in range(6)]
     assert 2 == Fates.unknown().of(10**9)
+
+
+def test_forgetting_leaves_the_messages_of_others_to_runs_that_overlap() -> None:
+    """A run under way may leave others in doubt, and only their messages end that."""
+    sync = begun()
+    late = sync.extract(2, {f"{MARK}-v": {"a": 2}, f"{MARK}-u": {"a": 2}})
+    sync.run(3, {f"{MARK}-u": {"a": 3}, f"{MARK}-v": {"a": 3}})
+
+    sync.forget(f"{MARK}-u")
+
+    texts = [
+        text
+        for name, data in files().items()
+        if name.endswith(".bodies") and late.name not in name
+        for text in texts_of(sync, data)
+    ]
+    assert not [text for text in texts if f"{MARK}-u" in text]
+    assert [text for text in texts if f"{MARK}-v" in text]
+    sync.deliver(late)
+    sync.report(late)
+    sync.run(4, {})
+    assert {} == sync.wrong()
+    assert {"a": 3} == sync.segment.profiles[f"{MARK}-v"]
+
+
+def texts_of(sync: Sync, data: bytes) -> list[str]:
+    """Read a file of messages."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "bodies")
+        path.write_bytes(data)
+        with closing(sqlite3.connect(path)) as database:
+            blocks = database.execute("SELECT data FROM blocks").fetchall()
+    return [text for (block,) in blocks for text in sync.store.seal.open_block(block, where="")]
