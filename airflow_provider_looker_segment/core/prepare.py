@@ -39,7 +39,7 @@ from airflow_provider_looker_segment.exceptions import PermanentError
 
 Mapped = tuple[Line, dict[str, Any], TraitNames | None]
 """A row that is a message: its line, the body that the line holds as text, and the names of its
-traits where those are told; then the body holds the ids only."""
+traits where those are told; then only the ids of the body are sure to be there."""
 
 
 def envelope(*, timestamp: str, version: str) -> dict[str, Any]:
@@ -186,7 +186,7 @@ class Preparation:
             return text, ids, names
         traits = plain.traits(row)
         self._validator.check(traits)
-        return text, {**ids, "traits": traits}, None
+        return text, {**ids, "traits": traits}, names
 
     def _cells(self, row: Any) -> Row:
         cells: Row = row if self._plain is None or type(row) is dict else self._plain.cells(row)
