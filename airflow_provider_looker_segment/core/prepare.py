@@ -12,7 +12,7 @@ from typing import Any
 from airflow_provider_looker_segment.core.chunking import Line
 from airflow_provider_looker_segment.core.destinations import Outcome, Requirements, Verdict
 from airflow_provider_looker_segment.core.duplicates import SeenUsers
-from airflow_provider_looker_segment.core.encoding import encode, may_exceed, sent_bytes
+from airflow_provider_looker_segment.core.encoding import decode, encode, may_exceed, sent_bytes
 from airflow_provider_looker_segment.core.identity import (
     anonymous_id_of,
     email_address,
@@ -140,9 +140,7 @@ class Preparation:
             tally.rows = number
             try:
                 text, body, names, outcome = self._message(row)
-                is_repeat = self._seen is not None and self._is_repeat(
-                    self._seen, text, body, outcome
-                )
+                is_repeat = self._seen is not None and self._is_repeat(self._seen, text, body)
             except RejectedRow as rejected:
                 tally.problems.add(rejected.code, rejected.column, number)
                 if self._on_rejected is not None:
@@ -152,6 +150,8 @@ class Preparation:
                 tally.duplicates += 1
                 continue
             tally.messages += 1
+            if outcome is not None:
+                tally.verdicts.add(outcome)
             yield Line(number, text), body, names
 
     def _message(self, row: Any) -> tuple[str, dict[str, Any], TraitNames | None, Outcome | None]:
@@ -192,9 +192,7 @@ class Preparation:
         cells: Row = row if self._plain is None or type(row) is dict else self._plain.cells(row)
         return cells
 
-    def _is_repeat(
-        self, seen: SeenUsers, text: str, body: Mapping[str, Any], outcome: Outcome | None
-    ) -> bool:
+    def _is_repeat(self, seen: SeenUsers, text: str, body: Mapping[str, Any]) -> bool:
         """Tell whether an earlier row was identical."""
         key = "userId" if "userId" in body else "anonymousId"
         user = f"{key} {body[key]}"
@@ -203,9 +201,18 @@ class Preparation:
         sighting = seen.see(hash(user), hash(f"{user} "), hash(text))
         if sighting == "conflict":
             raise RejectedRow("conflicting_duplicate")
-        if outcome is not None and sighting == "new":
-            self.tally.verdicts.add(outcome)
         return sighting == "repeat"
+
+    def add_repeated(self, row_number: int, says_the_same: bool, text: str) -> None:
+        """Count a row, so far taken for a message, whose user has an earlier one.
+
+        :param text: of the message that it was taken for.
+        """
+        self.tally.add_repeated(row_number, says_the_same)
+        if self._requirements is not None:
+            body = decode(text)
+            body.pop("integrations", None)
+            self.tally.verdicts.remove(self._requirements.check(body))
 
     def _route(self, body: dict[str, Any], requirements: Requirements) -> Outcome:
         """Switch off the destinations that cannot take a message.

@@ -27,6 +27,10 @@ class Verdicts:
         else:
             counted[1] += 1
 
+    def remove(self, outcome: Outcome) -> None:
+        """Count one message less."""
+        self._counts[id(outcome)][1] -= 1
+
     def as_dict(self) -> dict[str, dict[str, Any]]:
         """Return met, doubtful and unmet messages and the reasons, by destination."""
         summed: dict[str, dict[str, Any]] = {}

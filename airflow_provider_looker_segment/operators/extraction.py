@@ -122,9 +122,9 @@ class Extraction:
     def _read(self, rows: Iterable[Row]) -> Tally:
         """Map, check and store every row, then close the books of this side."""
         samples = Samples()
-        # Whoever compares sorts the rows by their users anyway; but whoever keeps or judges a row
-        # must know at once whether it is repeated.
-        sorts = self.history.compares and not self.rejects and not self.requirements
+        # Whoever compares sorts the rows by their users anyway; but whoever keeps rejected rows
+        # must know at once whether one is.
+        sorts = self.history.compares and not self.rejects
         with SeenUsers() as seen:
             self._preparation = prepare.Preparation(
                 self.plan,

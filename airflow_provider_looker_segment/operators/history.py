@@ -128,7 +128,7 @@ class RunHistory:
             forgotten=self._forgotten,
             refusal=refusal,
             on_refused=preparation.tally.add_unsendable,
-            on_repeated=preparation.tally.add_repeated,
+            on_repeated=preparation.add_repeated,
         )
         yield from self._diff.lines(mapped)
         self._heed_others()

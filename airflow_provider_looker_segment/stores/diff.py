@@ -40,7 +40,7 @@ from airflow_provider_looker_segment.core.splicing import UNKNOWN, Splicer
 from airflow_provider_looker_segment.stores import snapshot_database as tables
 from airflow_provider_looker_segment.stores.candidate import Candidate, Sent, Unchanged
 from airflow_provider_looker_segment.stores.snapshot_seal import SnapshotSeal
-from airflow_provider_looker_segment.stores.sorter import Part, RowSorter, SeenRow
+from airflow_provider_looker_segment.stores.sorter import OnRepeated, Part, RowSorter, SeenRow
 
 # What was committed when, and what a leave message needs, is seldom asked for.
 _KNOWN = """SELECT key, fingerprint, names, window, seen, told, dirty, body FROM base.users
@@ -68,8 +68,7 @@ class Diff:
     :param refusal: why a message cannot be sent, as a problem's code; empty where it can. It is
         given the message as text, and how many traits it has.
     :param on_refused: called with the code and the number of a row that is no message therefore.
-    :param on_repeated: called with the number of each row about whose user an earlier one is, and
-        whether that says the same.
+    :param on_repeated: called for each row about whose user an earlier one is.
     """
 
     def __init__(
@@ -85,7 +84,7 @@ class Diff:
         forgotten: frozenset[bytes] = frozenset(),
         refusal: Callable[[str, int], str] = lambda _text, _traits: "",
         on_refused: Callable[[str, int], None] = lambda _code, _row_number: None,
-        on_repeated: Callable[[int, bool], None] = lambda _row_number, _says_the_same: None,
+        on_repeated: OnRepeated = lambda _row_number, _says_the_same, _text: None,
     ) -> None:
         self.counts: Counter[str] = Counter()
         self._seal = seal
@@ -156,7 +155,7 @@ class Diff:
             key = key_of(*identity(body))
             fingerprint = self._composer.fingerprint(body) if names is None else print_of(text)
             if key in self._all_forgotten:
-                self._count_forgotten(key, fingerprint, number)
+                self._count_forgotten(key, fingerprint, number, text)
                 continue
             shape = self._splicer.shape(body) if names is None else shape_of(names)
             add(key, fingerprint, number, shape, text)
@@ -181,12 +180,12 @@ class Diff:
             }
         )
 
-    def _count_forgotten(self, key: bytes, fingerprint: bytes, row_number: int) -> None:
+    def _count_forgotten(self, key: bytes, fingerprint: bytes, row_number: int, text: str) -> None:
         first = self._forgotten_rows.setdefault(key, (fingerprint, row_number))
         if first[1] == row_number:
             self.counts["forgotten"] += 1
         else:
-            self._on_repeated(row_number, first[0] == fingerprint)
+            self._on_repeated(row_number, first[0] == fingerprint, text)
 
     def _part(self, part: Part) -> Iterator[Line]:
         found = self._database.execute(_KNOWN, (part.first, part.after)) if self._users else ()

@@ -30,6 +30,9 @@ _NONCE_BYTES = 12
 _SECRET_BITS = 128
 _NO_FINGERPRINT = b"\0" * 16
 
+OnRepeated = Callable[[int, bool, str], None]
+"""Told of a row about whose user an earlier one is: its number, whether it says the same, and its
+message as JSON."""
 
 SeenRow = tuple[bytes, int, int, bytes]
 """What a run saw of a user: the fingerprint, the number and the shape of a row, and its message as
@@ -53,11 +56,10 @@ class RowSorter:
     """Sorts rows by the keys of their users.
 
     :param path: of a file to write.
-    :param on_repeated: called with the number of each row about whose user an earlier message is,
-        and whether that says the same.
+    :param on_repeated: called for each row about whose user an earlier message is.
     """
 
-    def __init__(self, path: Path, *, on_repeated: Callable[[int, bool], None]) -> None:
+    def __init__(self, path: Path, *, on_repeated: OnRepeated) -> None:
         self._on_repeated = on_repeated
         self._file = path.open("w+b")
         self._cipher = AESGCM(AESGCM.generate_key(_SECRET_BITS))
@@ -146,7 +148,7 @@ class RowSorter:
             if first is None or not first[-1]:
                 rows[key] = (fingerprint, row_number, shape, text)
             elif text:
-                self._on_repeated(row_number, first[0] == fingerprint)
+                self._on_repeated(row_number, first[0] == fingerprint, text.decode())
 
 
 def _nonce(written: int, group: int) -> bytes:

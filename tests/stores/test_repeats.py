@@ -11,6 +11,7 @@ from unittest.mock import patch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_looker_segment.core.destinations import Requirements
 from airflow_provider_looker_segment.core.duplicates import SeenUsers
 from airflow_provider_looker_segment.core.encoding import decode
 from airflow_provider_looker_segment.core.mapping import Plan
@@ -34,7 +35,14 @@ NOTES = ["null", '"x"', '"y"', "7", "1e-400", "[]"]
 AGES = ["null", "7", '"old"']
 
 
-def came_to(plan: Plan, rows: Sequence[Any], forgotten: frozenset[bytes], *, sorts: bool) -> Any:
+def came_to(
+    plan: Plan,
+    rows: Sequence[Any],
+    forgotten: frozenset[bytes],
+    requirements: Requirements | None,
+    *,
+    sorts: bool,
+) -> Any:
     """Return what is sent of rows, and how they are counted."""
     plain = PlainRows(plan, by_name=True)
     read: list[Any] = []
@@ -45,7 +53,13 @@ def came_to(plan: Plan, rows: Sequence[Any], forgotten: frozenset[bytes], *, sor
     with TemporaryDirectory() as folder, SeenUsers() as seen:
         base = Path(folder, "base")
         write(base, None, {})
-        preparation = Preparation(plan, shared=SHARED, seen=None if sorts else seen, plain=plain)
+        preparation = Preparation(
+            plan,
+            shared=SHARED,
+            seen=None if sorts else seen,
+            requirements=requirements,
+            plain=plain,
+        )
         diff = Diff(
             *(base, Path(folder)),
             seal=SEAL,
@@ -55,37 +69,49 @@ def came_to(plan: Plan, rows: Sequence[Any], forgotten: frozenset[bytes], *, sor
             complete=True,
             forgotten=forgotten,
             on_refused=preparation.tally.add_unsendable,
-            on_repeated=preparation.tally.add_repeated,
+            on_repeated=preparation.add_repeated,
         )
         lines = [(number, decode(text)) for number, text in diff.lines(preparation.messages(read))]
         diff.close()
     tally = preparation.tally
     assert tally.rows == tally.messages + tally.duplicates + tally.rejected
     assert tally.messages == diff.counts["sent"] + diff.counts["forgotten"]
-    return lines, tally.messages, tally.duplicates, tally.problems.as_list(), diff.counts
+    verdicts = tally.verdicts.as_dict()
+    for verdict in verdicts.values():
+        judged = verdict["met"] + verdict["doubtful"] + verdict["unmet"]
+        assert judged == tally.messages + tally.unsendable
+    return lines, tally.messages, tally.duplicates, tally.problems.as_list(), verdicts, diff.counts
 
 
 @settings(deadline=None)
 @given(
     rows=st.lists(st.tuples(*map(st.sampled_from, (USERS, ADDRESSES, NOTES, AGES))), max_size=40),
     forgotten=st.sets(st.sampled_from(["u1", "u2", "4"])),
+    requirements=st.sampled_from([None, *map(Requirements, (["braze"], ["iterable", "zendesk"]))]),
     held_bytes=st.sampled_from([0, 500, 1 << 20]),
 )
 @example(
     rows=[(user, "null", note, "null") for user in USERS[:2] for note in NOTES[1:3] for _ in "ab"],
     forgotten={"u1"},
+    requirements=Requirements(["zendesk"]),
     held_bytes=0,
 )
 @example(
     rows=[('"u1"', "null", '"x"', "null"), ('"u1"', "null", "1e-400", "null")] * 8,
     forgotten=set(),
+    requirements=None,
     held_bytes=0,
 )
 def test_repeated_rows_are_the_same_however_they_are_found(
-    rows: list[tuple[str, ...]], forgotten: set[str], held_bytes: int
+    rows: list[tuple[str, ...]],
+    forgotten: set[str],
+    requirements: Requirements | None,
+    held_bytes: int,
 ) -> None:
     """Every row is counted once, and the first row about a user is theirs."""
     keys = frozenset(SEAL.key("userId", user) for user in forgotten)
     with patch.object(sorter, "_HELD_BYTES", held_bytes):
-        by_memory, by_sorting = (came_to(PLAN, rows, keys, sorts=sorts) for sorts in (False, True))
+        by_memory, by_sorting = (
+            came_to(PLAN, rows, keys, requirements, sorts=sorts) for sorts in (False, True)
+        )
     assert by_memory == by_sorting

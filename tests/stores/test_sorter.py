@@ -64,7 +64,7 @@ def test_every_row_comes_back_in_the_part_of_its_user(
         found_again: tuple[list[int], list[int]] = [], []
         added = RowSorter(
             Path(folder, "rows"),
-            on_repeated=lambda number, same: found_again[not same].append(number),
+            on_repeated=lambda number, same, _text: found_again[not same].append(number),
         )
         for key in observed[::2]:
             added.observe(key)
