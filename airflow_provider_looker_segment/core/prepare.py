@@ -12,7 +12,13 @@ from typing import Any
 from airflow_provider_looker_segment.core.chunking import Line
 from airflow_provider_looker_segment.core.destinations import Outcome, Requirements, Verdict
 from airflow_provider_looker_segment.core.duplicates import SeenUsers
-from airflow_provider_looker_segment.core.encoding import decode, encode, may_exceed, sent_bytes
+from airflow_provider_looker_segment.core.encoding import (
+    decode,
+    encode,
+    encode_sorted,
+    may_exceed,
+    sent_bytes,
+)
 from airflow_provider_looker_segment.core.identity import (
     anonymous_id_of,
     email_address,
@@ -196,9 +202,11 @@ class Preparation:
         """Tell whether an earlier row was identical."""
         key = "userId" if "userId" in body else "anonymousId"
         user = f"{key} {body[key]}"
+        # The cells of a pivot come in any order, other traits in that of the columns.
+        said = encode_sorted(body) if self._plan.pivoted else text
         # Python's hash of a text has 64 bits and is compared within this process only; the hashes
         # of two texts have nothing to do with each other.
-        sighting = seen.see(hash(user), hash(f"{user} "), hash(text))
+        sighting = seen.see(hash(user), hash(f"{user} "), hash(said))
         if sighting == "conflict":
             raise RejectedRow("conflicting_duplicate")
         return sighting == "repeat"
