@@ -21,6 +21,10 @@ LEFT = IN._replace(seen=4, told=Told.LEFT)
 NEVER = UserState(None, 0, None, 5, Told.NEVER, False, 0, 0, 1)
 DIRTY = IN._replace(dirty=True, told=Told.UNSURE, body=b"body")
 
+RESENT = {"action": Action.RESEND, "window": 5}
+GONE = {"action": Action.LEAVE, "fingerprint": b"f", "window": 5, "told": Told.LEFT}
+SAME = {"action": Action.UNCHANGED, "fingerprint": b"f", "position": None}
+
 
 def run(window: int, *, newest: int | None = 5, complete: bool = True, mirrors: bool = True) -> Run:
     """Return a run after the newest window."""
@@ -134,6 +138,73 @@ def test_an_overlapping_run_that_said_another_thing_leaves_a_doubt() -> None:
     assert (b"g", 3, 6, Told.UNSURE, True) == _part(settled(IN, Fate.ACCEPTED, overlaps=True))
     older = settled(IN._replace(window=7), Fate.ACCEPTED, overlaps=True)
     assert (b"f", 3, 7, Told.UNSURE, True) == _part(older)
+
+
+@pytest.mark.parametrize(
+    ("now", "fate", "step", "expected", "origin"),
+    [
+        # Sent: the same content as the other run's, in every respect, or a doubt.
+        (IN, Fate.MAYBE, {"fingerprint": b"f"}, (b"f", 3, 6, Told.UNSURE, True), 9),
+        (LEFT, Fate.ACCEPTED, {"fingerprint": b"f"}, (b"f", 3, 6, Told.UNSURE, True), 9),
+        (DIRTY, Fate.ACCEPTED, {"fingerprint": b"f"}, (b"f", 3, 6, Told.UNSURE, True), 9),
+        (
+            *(LEFT, Fate.ACCEPTED, {"fingerprint": b"f", "told": Told.LEFT}),
+            *((b"f", 3, 6, Told.UNSURE, True), 9),
+        ),
+        (
+            *(IN._replace(window=7), Fate.ACCEPTED, {"fingerprint": b"f"}),
+            *((b"f", 3, 7, Told.IN, False), 9),
+        ),
+        (NEVER, Fate.ACCEPTED, {}, (b"g", 2, 6, Told.UNSURE, True), 9),
+        (IN, Fate.NOT_SENT, {}, (b"f", 1, 5, Told.IN, False), 1),
+        (IN, Fate.REFUSED, {}, (b"f", 1, 5, Told.IN, False), 1),
+        # Resent: what the other run said of the same window is the later.
+        (
+            *(IN._replace(fingerprint=b"h"), Fate.ACCEPTED, {**RESENT, "fingerprint": b"f"}),
+            *((b"h", 3, 5, Told.UNSURE, True), 1),
+        ),
+        (
+            *(DIRTY, Fate.ACCEPTED, {**RESENT, "fingerprint": b"f"}),
+            *((b"f", 3, 5, Told.UNSURE, True), 9),
+        ),
+        (
+            *(IN._replace(window=4), Fate.ACCEPTED, RESENT),
+            *((b"g", 3, 5, Told.UNSURE, True), 9),
+        ),
+        (DIRTY, Fate.REFUSED, RESENT, (b"f", 1, 5, Told.UNSURE, True), 1),
+        # Left.
+        (LEFT, Fate.ACCEPTED, GONE, (b"f", 1, 5, Told.LEFT, False), 1),
+        (LEFT, Fate.MAYBE, GONE, (b"f", 3, 5, Told.UNSURE, True), 1),
+        (IN, Fate.ACCEPTED, GONE, (b"f", 3, 5, Told.UNSURE, True), 1),
+        (
+            *(LEFT._replace(fingerprint=b"h"), Fate.ACCEPTED, GONE),
+            *((b"h", 3, 5, Told.UNSURE, True), 1),
+        ),
+        (LEFT._replace(seen=6), Fate.ACCEPTED, GONE, (b"f", 3, 5, Told.UNSURE, True), 1),
+        # Unchanged.
+        (IN, Fate.NOT_SENT, SAME, (b"f", 1, 6, Told.IN, False), 9),
+        (IN._replace(window=6), Fate.NOT_SENT, SAME, (b"f", 1, 6, Told.IN, False), 9),
+        (IN._replace(window=7), Fate.NOT_SENT, SAME, (b"f", 1, 7, Told.IN, False), 1),
+        (LEFT, Fate.NOT_SENT, SAME, (b"f", 3, 6, Told.UNSURE, True), 9),
+        (DIRTY, Fate.NOT_SENT, SAME, (b"f", 3, 6, Told.UNSURE, True), 9),
+        (
+            *(IN._replace(fingerprint=b"h"), Fate.NOT_SENT, SAME),
+            *((b"f", 3, 6, Told.UNSURE, True), 9),
+        ),
+        (NEVER, Fate.NOT_SENT, SAME, (None, 0, None, Told.NEVER, False), 0),
+    ],
+)
+def test_runs_that_overlap(
+    now: UserState,
+    fate: Fate,
+    step: dict[str, object],
+    expected: tuple[object, ...],
+    origin: int,
+) -> None:
+    """What is stored once both are committed, and which run holds the message of it."""
+    after = settled(now, fate, overlaps=True, **step)
+
+    assert (*expected, origin) == (*_part(after), after.origin)
 
 
 def _part(state: UserState) -> tuple[object, ...]:
