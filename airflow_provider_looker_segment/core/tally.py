@@ -35,6 +35,9 @@ class Verdicts:
         """Return met, doubtful and unmet messages and the reasons, by destination."""
         summed: dict[str, dict[str, Any]] = {}
         for outcome, count in self._counts.values():
+            if not count:
+                # All its messages were repeated: nobody is left who is told of for its reasons.
+                continue
             for finding in outcome.findings:
                 entry = summed.setdefault(
                     finding.destination, {"met": 0, "doubtful": 0, "unmet": 0, "reasons": {}}

@@ -98,6 +98,12 @@ def came_to(
     held_bytes=0,
 )
 @example(
+    rows=[('"u1"', '"a@b.co"', "null", "null"), ('"u1"', "null", "null", "null")],
+    forgotten=set(),
+    requirements=Requirements(["iterable", "zendesk"]),
+    held_bytes=0,
+)
+@example(
     rows=[('"u1"', "null", '"x"', "null"), ('"u1"', "null", "1e-400", "null")] * 8,
     forgotten=set(),
     requirements=None,
