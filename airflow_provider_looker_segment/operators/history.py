@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, Self
 
@@ -27,6 +26,7 @@ from airflow_provider_looker_segment.stores import chunks
 from airflow_provider_looker_segment.stores.diff import Diff
 from airflow_provider_looker_segment.stores.forgotten import Forgotten
 from airflow_provider_looker_segment.stores.generations import Identity
+from airflow_provider_looker_segment.stores.scratch import scratch_folder
 from airflow_provider_looker_segment.stores.snapshot_folder import SnapshotFolder, storage
 from airflow_provider_looker_segment.stores.snapshots import SnapshotStore, run_name
 from airflow_provider_looker_segment.stores.syncs import SyncStore
@@ -109,7 +109,7 @@ class RunHistory:
                 yield line
             self.counts["sent"] = sent
             return
-        folder = self._stack.enter_context(TemporaryDirectory(prefix="looker-segment-"))
+        folder = self._stack.enter_context(scratch_folder())
 
         def refusal(text: str, traits: int) -> str:
             limit = preparation.max_body_bytes
@@ -119,7 +119,7 @@ class RunHistory:
 
         self._diff = Diff(
             self._base,
-            Path(folder),
+            folder,
             seal=self.store.seal,
             rules=self.rules,
             run=self.run,

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from airflow_provider_looker_segment.core.history import Fates, Told
@@ -24,10 +23,9 @@ from airflow_provider_looker_segment.stores.generations import (
     Identity,
     MovedError,
 )
+from airflow_provider_looker_segment.stores.scratch import scratch_folder
 from airflow_provider_looker_segment.stores.snapshot_folder import SnapshotFolder
 from airflow_provider_looker_segment.stores.snapshot_seal import SnapshotSeal
-
-_PREFIX = "looker-segment-"
 
 
 class SnapshotStore:
@@ -169,17 +167,15 @@ class SnapshotStore:
         :return: the snapshot's file, until the context ends.
         :raises PermanentError: when the snapshot is gone, damaged, or another sync's.
         """
-        with TemporaryDirectory(prefix=_PREFIX) as temporary:
-            path = Path(temporary) / "snapshot"
+        with scratch_folder() as folder:
+            path = folder / "snapshot"
             self._generations.read(path)
             yield path
 
     def _commit(self, own: str | None) -> int:
         for _ in range(ATTEMPTS):
-            with TemporaryDirectory(prefix=_PREFIX) as temporary:
-                attempt = Commit(
-                    self._folder, self._generations, self.seal, Path(temporary), own=own
-                )
+            with scratch_folder() as folder:
+                attempt = Commit(self._folder, self._generations, self.seal, folder, own=own)
                 try:
                     return attempt.run()
                 except MovedError:
