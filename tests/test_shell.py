@@ -53,6 +53,25 @@ def test_a_reader_that_has_seen_enough() -> None:
 
 
 @pytest.mark.airflow
+@pytest.mark.parametrize(
+    "words",
+    [("show",), ("why", "nobody"), ("reset", "--yes"), ("forget", "nobody")],
+)
+def test_without_a_database_of_airflow(tmp_path: Path, words: tuple[str, ...]) -> None:
+    """Airflow logs a traceback, with the statement and its parameters, to the output stream."""
+    answer = shell(
+        *(sys.executable, "-m", NAME, "snapshot", *words, "--sync", "daily/42"),
+        AIRFLOW_HOME=str(tmp_path),
+        AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{tmp_path}/nothing.db",
+    )
+
+    assert (2, "") == (answer.returncode, answer.stdout)
+    assert "Run the command again when Airflow's database" in answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert "SELECT" not in answer.stderr
+
+
+@pytest.mark.airflow
 def test_from_airflow(sandbox: Any, airflow_db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """``airflow looker-segment`` is the same, and finds connections in Airflow's database.
 

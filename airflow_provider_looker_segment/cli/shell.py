@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from typing import TextIO
 
 _ROLE = "_AIRFLOW_PROCESS_CONTEXT"
 """Without it Airflow looks for connections in the environment and in secrets backends only.
@@ -24,15 +25,42 @@ def connections() -> Iterator[None]:
 
     Inside the block the output stream is the error stream: Airflow 3.1 warns on the former, of
     its own start and of connection types with an underscore. Keep ``sys.stdout`` from before.
+    What is logged, at warning or above, goes there too, without tracebacks.
     """
     role, was_disabled = os.environ.get(_ROLE), logging.root.manager.disable
     os.environ[_ROLE] = "server"
     logging.disable(logging.INFO)
     try:
-        with redirect_stdout(sys.stderr):
+        with _logs_on(sys.stderr), redirect_stdout(sys.stderr):
             yield
     finally:
         logging.disable(was_disabled)
         del os.environ[_ROLE]
         if role is not None:
             os.environ[_ROLE] = role
+
+
+@contextmanager
+def _logs_on(stream: TextIO) -> Iterator[None]:
+    """Let Airflow's log, which it binds to the output stream when it starts, go elsewhere."""
+    moved = [
+        handler
+        for handler in logging.root.handlers
+        if isinstance(handler, logging.StreamHandler)
+        and handler.stream in (sys.stdout, sys.__stdout__)
+    ]
+    was = [handler.setStream(stream) for handler in moved]
+    for handler in moved:
+        handler.addFilter(_without_traceback)
+    try:
+        yield
+    finally:
+        for handler, before in zip(moved, was, strict=True):
+            handler.removeFilter(_without_traceback)
+            handler.setStream(before)
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """Keep what an error quotes, such as a statement with its parameters, off the terminal."""
+    record.exc_info = record.exc_text = None
+    return True
