@@ -158,7 +158,8 @@ def test_check_obeys_the_rules_that_were_chosen(
         (("--look", "48", "--destinations", "braze"), "should hold a userId or an email"),
         (("--look", "42", "--destinations", "zendeks"), "The nearest name is `zendesk`"),
         (("--look", "42", "--destinations", "x", "--mapping", "nowhere.yaml"), "nowhere.yaml"),
-        (("--look", "42", "--destinations", "x", "--looker-conn-id", "nobody"), "'nobody'"),
+        (("--look", "42", "--destinations", "braze", "--looker-conn-id", "nobody"), "'nobody'"),
+        (("--look", "42", "--destinations", ""), "--destinations should name a destination"),
     ],
 )
 def test_check_ends_with_2_where_it_cannot_tell(
@@ -266,6 +267,27 @@ def test_preview_refuses_what_it_does_not_understand(
 
     assert (2, "") == (status, out)
     assert complaint in err
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("check", "--destinations", "zendeks"), "The nearest name is `zendesk`"),
+        (("check", "--destinations", "braze", "--mapping", "nowhere.yaml"), "nowhere.yaml"),
+        (("preview", "--destinations", "zendeks"), "The nearest name is `zendesk`"),
+        (("preview", "--mapping", "nowhere.yaml"), "nowhere.yaml"),
+        (("preview", "--as-of", "yesterday"), "--as-of should be a moment"),
+    ],
+)
+def test_wrong_words_are_told_before_anybody_is_asked(
+    run: Run, sandbox: Any, words: tuple[str, ...], complaint: str
+) -> None:
+    """What can be told from the words alone needs no connection and no Looker."""
+    status, out, err = run(*words, "--look", "42", "--looker-conn-id", "nobody")
+
+    assert (2, "") == (status, out)
+    assert complaint in err
+    assert [] == asked(sandbox)
 
 
 def test_commands_cost_airflow_nothing() -> None:

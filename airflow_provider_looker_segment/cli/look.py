@@ -25,7 +25,7 @@ from airflow_provider_looker_segment.core.counting import counted
 from airflow_provider_looker_segment.core.destinations import Requirements, Verdict
 from airflow_provider_looker_segment.core.duplicates import SeenUsers
 from airflow_provider_looker_segment.core.manifest import masked
-from airflow_provider_looker_segment.core.mapping import Plan, plan
+from airflow_provider_looker_segment.core.mapping import Mapping, Plan, plan
 from airflow_provider_looker_segment.core.preflight import possibilities
 from airflow_provider_looker_segment.core.prepare import Preparation, complete, envelope
 from airflow_provider_looker_segment.core.query import run_query
@@ -40,9 +40,17 @@ _OUTLOOK = {Verdict.MET: "within reach", Verdict.DOUBTFUL: "doubtful", Verdict.U
 
 def check(options: argparse.Namespace) -> int:
     """Print what a Look's columns mean and which destinations they suffice for."""
+    mapping = arguments.mapping(options.mapping)
+    requirements = _requirements(mapping, options)
+    if not requirements.destinations:
+        raise PermanentError(
+            "--destinations",
+            should="name a destination at least",
+            but="it names none",
+            do="Write names with commas between them, like braze,zendesk.",
+        )
     with _hook(options) as hook:
-        planned = _planned(hook, options)
-    requirements = _requirements(planned, options)
+        planned = plan(hook.look(arguments.look_id(options.look)), mapping)
     print(f"{planned.look.where}: {planned.look.title}\n")
     width = shutil.get_terminal_size().columns
     print(table(("SENT AS", "COLUMN"), list(_columns(planned)), width=width))
@@ -65,12 +73,13 @@ def check(options: argparse.Namespace) -> int:
 def preview(options: argparse.Namespace) -> int:
     """Print the first messages of a Look."""
     now, out = datetime.now(UTC), sys.stdout
+    moment = None if options.as_of == "look" else _moment(options.as_of) or now
+    mapping = arguments.mapping(options.mapping)
+    chosen = bool(options.destinations or options.only)
+    requirements = _requirements(mapping, options) if chosen else None
     with _hook(options) as hook, SeenUsers() as seen:
-        planned = _planned(hook, options)
-        chosen = bool(options.destinations or options.only)
-        requirements = _requirements(planned, options) if chosen else None
+        planned = plan(hook.look(arguments.look_id(options.look)), mapping)
         _warn(requirements.preflight(**possibilities(planned)) if requirements else [])
-        moment = None if options.as_of == "look" else _moment(options.as_of) or now
         query = run_query(planned.look, filters=None, as_of=moment, row_limit=options.rows)
         shared = envelope(timestamp=(moment or now).isoformat(), version=__version__)
         preparation = Preparation(planned, shared=shared, seen=seen, requirements=requirements)
@@ -98,16 +107,12 @@ def _hook(options: argparse.Namespace) -> Iterator[LookerHook]:
         yield hook
 
 
-def _planned(hook: LookerHook, options: argparse.Namespace) -> Plan:
-    return plan(hook.look(arguments.look_id(options.look)), arguments.mapping(options.mapping))
-
-
-def _requirements(planned: Plan, options: argparse.Namespace) -> Requirements:
+def _requirements(mapping: Mapping, options: argparse.Namespace) -> Requirements:
     return Requirements(
         arguments.names("destinations", options.destinations),
         only=getattr(options, "only", False),
         rules=options.rules,
-        parameters=planned.mapping.parameters,
+        parameters=mapping.parameters,
     )
 
 
