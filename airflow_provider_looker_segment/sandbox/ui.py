@@ -134,7 +134,13 @@ class AirflowUi:
                     "secret_key": secrets.token_hex(32),
                 },
                 "api_auth": {"jwt_secret": secrets.token_hex(32)},
-                "dag_processor": {"refresh_interval": "10", "min_file_process_interval": "30"},
+                "dag_processor": {
+                    "refresh_interval": "10",
+                    "min_file_process_interval": "30",
+                    # On a busy machine a file waits for more than the usual 50 s, and the page
+                    # then calls its DAG deactivated.
+                    "stale_dag_threshold": "600",
+                },
                 # SQLite lets one process write at a time, and the others wait.
                 "database": {
                     "sql_alchemy_conn": f"sqlite:///{self.home.database}?timeout=60",
