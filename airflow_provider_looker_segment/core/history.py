@@ -242,7 +242,7 @@ def _overlapping(now: UserState, step: Step, fate: Fate, run: Run, serial: int) 
     if agrees:
         window = step.window if now.window is None else max(now.window, step.window)
         return _content(now, step, serial)._replace(names=now.names | step.names, window=window)
-    if step.action in AGAIN and step.window == now.window and not is_same:
+    if step.action in AGAIN and step.window == now.window:
         is_newer = now.fingerprint == step.fingerprint
     return _mine(now, step, serial) if is_newer else _theirs(now, step, serial)
 

@@ -156,6 +156,7 @@ def test_an_overlapping_run_that_said_another_thing_leaves_a_doubt() -> None:
             *((b"f", 3, 7, Told.IN, False), 9),
         ),
         (NEVER, Fate.ACCEPTED, {}, (b"g", 2, 6, Told.UNSURE, True), 9),
+        (IN._replace(window=6), Fate.ACCEPTED, {}, (b"g", 3, 6, Told.UNSURE, True), 9),
         (IN, Fate.NOT_SENT, {}, (b"f", 1, 5, Told.IN, False), 1),
         (IN, Fate.REFUSED, {}, (b"f", 1, 5, Told.IN, False), 1),
         # Resent: what the other run said of the same window is the later.
