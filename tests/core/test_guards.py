@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_looker_segment.core.destinations import Requirements
-from airflow_provider_looker_segment.core.guards import Guards
+from airflow_provider_looker_segment.core.guards import Cohort, Guards
 from airflow_provider_looker_segment.core.tally import Tally
 from airflow_provider_looker_segment.exceptions import PermanentError
 
@@ -20,10 +20,10 @@ def tally(rows: int = 100, rejected: int = 0) -> Tally:
     return result
 
 
-def stops(guards: Guards, found: Tally) -> str:
+def stops(guards: Guards, found: Tally, cohort: Cohort | None = None) -> str:
     """The message of the stopped run."""
     with pytest.raises(PermanentError) as caught:
-        guards.check(found, look="Look 1")
+        guards.check(found, look="Look 1", cohort=cohort)
     assert "Nothing was sent." in str(caught.value)
     return str(caught.value)
 
@@ -75,6 +75,55 @@ def test_max_messages() -> None:
     assert "at most 99 (guards.max_messages)" in stops(Guards(max_messages=99), tally())
 
 
+def test_max_messages_counts_what_would_be_sent() -> None:
+    """In a mode that sends less than all rows, or more, the rows do not matter."""
+    guards = Guards(max_messages=5)
+
+    guards.check(tally(rows=100), look="Look 1", cohort=Cohort(messages=5))
+    assert "they are 6" in stops(guards, tally(rows=1), Cohort(messages=6))
+
+
+@pytest.mark.parametrize(
+    ("rows", "last", "share", "is_stopped"),
+    [
+        (150, 100, 0.5, False),
+        (50, 100, 0.5, False),
+        (151, 100, 0.5, True),
+        (49, 100, 0.5, True),
+        (129, 100, 0.29, False),
+        (100, 100, 0, False),
+        (101, 100, 0, True),
+        (0, 0, 0, False),
+        (1, 0, 1000, True),
+        (1, None, 0, False),
+        (1_000, 1, None, False),
+    ],
+)
+def test_max_change_is_exact(
+    rows: int, last: int | None, share: float | None, *, is_stopped: bool
+) -> None:
+    """Exactly the allowed share more or fewer passes; after none, any row is too many."""
+    guards, found = Guards(max_change=share), tally(rows=rows)
+    cohort = Cohort(messages=rows, last_rows=last)
+    if is_stopped:
+        assert "(guards.max_change)" in stops(guards, found, cohort)
+    else:
+        guards.check(found, look="Look 1", cohort=cohort)
+
+
+@pytest.mark.parametrize(("leavers", "users_in"), [(20, 100), (2, 10), (0, 0), (0, 10)])
+def test_as_many_as_the_guard_says_may_leave(leavers: int, users_in: int) -> None:
+    """Exactly the allowed share passes, one user more stops."""
+    found = tally()
+    cohort = Cohort(messages=100, leavers=leavers, users_in=users_in)
+
+    Guards().check(found, look="Look 1", cohort=cohort)
+    if leavers:
+        more = Cohort(messages=100, leavers=leavers + 1, users_in=users_in)
+        said = stops(Guards(), found, more)
+        assert f"at most 20.00% of {users_in} (guards.max_leavers)" in said
+
+
 def test_max_unmet() -> None:
     """A destination that can take too few of the messages stops the run and says what it needs."""
     requirements = Requirements(["mailchimp"], rules="table")
@@ -111,6 +160,18 @@ def test_guards_are_checked(said: Any) -> None:
     """A guard that makes no sense is refused when it is read."""
     with pytest.raises(PermanentError, match="guards"):
         Guards.of(said)
+
+
+@pytest.mark.parametrize(("repeats", "is_stopped"), [(9, False), (10, True)])
+def test_a_few_repeats_of_the_only_user_pass(repeats: int, *, is_stopped: bool) -> None:
+    """A join may repeat a row a few times, and a Look may hold one user."""
+    found = Tally(rows=1 + repeats, messages=1 + repeats)
+    for number in range(2, 2 + repeats):
+        found.add_repeated(number, True)
+    if is_stopped:
+        assert f"but {repeats + 1} of {repeats + 1} say the same" in stops(Guards(), found)
+    else:
+        Guards().check(found, look="Look 1")
 
 
 @pytest.mark.parametrize(
