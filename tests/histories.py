@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -45,6 +46,9 @@ CHANGED = Rules("changed")
 MEMBERSHIP = Rules("mirror", "membership", "in_cohort")
 CLEAR = Rules("mirror", "clear")
 
+POINTING = r"^wb .*/current\.json$"
+"""A file and how it is opened: the pointer is about to name another generation."""
+
 numbers = itertools.count()
 
 
@@ -59,8 +63,8 @@ class Storage(MemoryFileSystem):
     store: dict[str, Any] = {}  # noqa: RUF012 - as its base has it
     pseudo_dirs = [""]  # noqa: RUF012
     writes_left: int | None = None
-    before_pointing: Callable[[], None] | None = None
-    """What happens once, just before a pointer is written the next time."""
+    meanwhile: tuple[str, Callable[[], None]] | None = None
+    """What happens once, just before a file is opened the next time; see :data:`POINTING`."""
 
     def _write(self) -> None:
         if Storage.writes_left is not None:
@@ -69,11 +73,12 @@ class Storage(MemoryFileSystem):
             Storage.writes_left -= 1
 
     def _open(self, path: str, mode: str = "rb", **kwargs: Any) -> Any:
+        if Storage.meanwhile is not None:
+            which, happens = Storage.meanwhile
+            if re.search(which, f"{mode} {path}"):
+                Storage.meanwhile = None
+                happens()
         if mode != "rb":
-            meanwhile = Storage.before_pointing
-            if meanwhile is not None and path.endswith("current.json"):
-                Storage.before_pointing = None
-                meanwhile()
             self._write()
         return super()._open(path, mode, **kwargs)
 

@@ -19,5 +19,5 @@ def storage(_storage: None) -> type[Storage]:
     """Object storage that may be cut off before any of its writes."""
     Storage.store.clear()
     Storage.writes_left = None
-    Storage.before_pointing = None
+    Storage.meanwhile = None
     return Storage

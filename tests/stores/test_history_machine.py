@@ -35,6 +35,7 @@ from tests.histories import (
     HUGE,
     MEMBERSHIP,
     MUTED,
+    POINTING,
     POISON,
     SHARD,
     Cohort,
@@ -239,7 +240,7 @@ class History(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         Storage.store.clear()
-        Storage.before_pointing = None
+        Storage.meanwhile = None
         self.sync = Sync(type(self).rules)
         self.live: list[Run] = []
         self.held: list[Run] = []
@@ -365,11 +366,11 @@ class History(RuleBasedStateMachine):
         others = [other for other in self.live if other is not run]
         other = data.draw(st.sampled_from(others)) if others else None
         if other is not None:
-            Storage.before_pointing = lambda: self.sync.report(other)
+            Storage.meanwhile = POINTING, lambda: self.sync.report(other)
         elif user is not None:
-            Storage.before_pointing = lambda: self.sync.forget(user)
+            Storage.meanwhile = POINTING, lambda: self.sync.forget(user)
         self.sync.report(run)
-        Storage.before_pointing = None
+        Storage.meanwhile = None
         self.close(run)
 
     @precondition(lambda self: any(run.may_be_abandoned for run in self.live))
