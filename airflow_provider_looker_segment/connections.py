@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import json
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -37,6 +38,10 @@ Source: https://segment.com/docs/connections/oauth/
 
 _LONGEST_TIMEOUT_S = 86_400
 """A day: sockets refuse what is far above it."""
+
+_SCHEMES = frozenset({"http", "https"})
+_KEY = re.compile(r"[!-~]+")
+"""What a write key is made of; whatever else is in one came along when it was copied."""
 
 _TRUE = frozenset({"1", "on", "t", "true", "y", "yes"})
 _FALSE = frozenset({"", "0", "f", "false", "n", "no", "off"})
@@ -69,16 +74,17 @@ class LookerSettings:
         :raises TransientError: when Airflow finds no such connection.
         """
         connection = _connection(conn_id)
-        extra = connection.extra_dejson
         where = f"Connection {conn_id!r}"
-        host, client_id = connection.host, connection.login
-        client_secret = connection.password
+        extra = _extra(connection, where=where)
+        host, client_id = connection.host, _copied(connection.login)
+        client_secret = _copied(connection.password)
         if not host:
             raise _missing(where, "host (the URL of the API)", "Looker")
         if not client_id:
             raise _missing(where, "login (the client id)", "Looker")
         if not client_secret:
             raise _missing(where, "password (the client secret)", "Looker")
+        mask_secret(client_secret)
         base_url = _url(host, connection.port)
         _refuse_clear_text(where, base_url, extra)
         verify = extra.get("verify_ssl", True)
@@ -147,13 +153,20 @@ class SegmentSettings:
         :raises TransientError: when Airflow finds no such connection.
         """
         connection = _connection(conn_id)
-        extra = connection.extra_dejson
         where = f"Connection {conn_id!r}"
-        write_key = connection.password or extra.get("write_key")
+        extra = _extra(connection, where=where)
+        write_key = _copied(connection.password) or _copied(extra.get("write_key"))
         if not write_key:
             raise _missing(where, "password (the write key)", "Segment")
         # The official Segment provider keeps the key in an extra that Airflow does not mask.
         mask_secret(write_key)
+        if not _KEY.fullmatch(write_key):
+            raise PermanentError(
+                f"{where}: its password (the write key)",
+                should="be made of letters, digits and signs without blanks",
+                but="it holds another character",
+                do="Copy the key from Segment once more.",
+            )
         region = str(extra.get("region") or "us").strip().lower()
         if region not in SEGMENT_HOSTS:
             raise PermanentError(
@@ -167,7 +180,7 @@ class SegmentSettings:
         return cls(
             conn_id=conn_id,
             host=host,
-            write_key=str(write_key).strip(),
+            write_key=write_key,
             send=truth(extra.get("send", True), where=f"{where}, extra `send`"),
             timeout_s=_seconds(extra.get("timeout", 30), where=where),
             ca_bundle=str(extra.get("ca_bundle") or ""),
@@ -228,6 +241,35 @@ def _connection(conn_id: str) -> Any:
         ) from error
 
 
+def _extra(connection: Any, *, where: str) -> dict[str, Any]:
+    """Return a connection's extra.
+
+    Airflow takes one that is no JSON for an empty one, and a ``send`` that is off would be on.
+    """
+    try:
+        said = json.loads(connection.extra or "{}")
+    except ValueError:
+        said = None
+    if not isinstance(said, dict):
+        raise PermanentError(
+            f"{where}: its extra",
+            should="be a JSON object",
+            but="it is none",
+            do='Write it like {"timeout": 60}, or leave it empty.',
+        )
+    # This way Airflow hides in its logs what the extra calls a secret.
+    extra: dict[str, Any] = connection.extra_dejson
+    return extra
+
+
+def _copied(said: Any) -> str:
+    """Return what somebody has copied from a page, without the blanks that came along."""
+    # A DAG file that names a snapshot loads this module, at every parse.
+    from airflow_provider_looker_segment.core.identity import trimmed  # noqa: PLC0415
+
+    return trimmed(str(said or ""))
+
+
 def refuse_secret(where: str, address: str) -> None:
     """Refuse an address that holds a secret: logs, reports and Airflow's pages show addresses.
 
@@ -259,9 +301,12 @@ def _parts(url: str) -> tuple[SplitResult | None, int | None]:
     try:
         parts = urlsplit(url)
         port = parts.port
+        # As the library does when it connects; "a..example.com" is no name.
+        host = (parts.hostname or "").encode("idna")
     except ValueError:
         return None, None
-    return (parts, port) if parts.hostname and not re.search(r"\s", url) else (None, None)
+    is_address = host and parts.scheme in _SCHEMES and not re.search(r"\s", url)
+    return (parts, port) if is_address else (None, None)
 
 
 def _refuse_clear_text(where: str, url: str, extra: dict[str, Any]) -> None:

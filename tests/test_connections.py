@@ -19,6 +19,12 @@ def read(monkeypatch: pytest.MonkeyPatch, said: dict[str, Any]) -> LookerSetting
     return LookerSettings.read("looker_default")
 
 
+def read_segment(monkeypatch: pytest.MonkeyPatch, said: dict[str, Any]) -> SegmentSettings:
+    """Read a Segment connection from the environment."""
+    monkeypatch.setenv("AIRFLOW_CONN_SEGMENT_DEFAULT", json.dumps(said))
+    return SegmentSettings.read("segment_default")
+
+
 @pytest.mark.parametrize("settings", [LookerSettings, SegmentSettings])
 def test_a_connection_that_airflow_does_not_find_is_named(
     monkeypatch: pytest.MonkeyPatch, settings: Any
@@ -79,6 +85,9 @@ def test_tls_is_verified_unless_somebody_says_no(
         ({"login": None}, "client id"),
         ({"password": None}, "client secret"),
         ({"host": "http://a.example.com"}, "clear text"),
+        ({"host": "https://a..example.com"}, "address"),
+        ({"host": "ftp://a.example.com", "extra": {"allow_http": True}}, "address"),
+        ({"password": " \n"}, "client secret"),
         ({"extra": {"timeout": "soon"}}, "timeout"),
         ({"extra": {"timeout": 0}}, "timeout"),
         ({"extra": {"timeout": "inf"}}, "timeout"),
@@ -109,6 +118,55 @@ def test_the_google_providers_connection_works(monkeypatch: pytest.MonkeyPatch) 
     settings = read(monkeypatch, said)
 
     assert ("https://a.example.com:19999", 30.0) == (settings.base_url, settings.timeout_s)
+
+
+BLANKS = [" {}\n", "\u200b{}\ufeff", "{}\u00a0"]
+
+
+@pytest.mark.parametrize("copied", BLANKS)
+def test_blanks_around_a_secret_came_along_when_it_was_copied(
+    monkeypatch: pytest.MonkeyPatch, copied: str
+) -> None:
+    """They are no part of it, be they seen or not."""
+    said = {"login": copied.format("id"), "password": copied.format("s3cret")}
+    looker = read(monkeypatch, {**FULL, **said})
+    by_password = read_segment(monkeypatch, {"password": copied.format("wk")})
+    by_extra = read_segment(monkeypatch, {"password": " ", "extra": {"write_key": "wk\n"}})
+
+    assert ("id", "s3cret") == (looker.client_id, looker.client_secret)
+    assert ["wk", "wk"] == [by_password.write_key, by_extra.write_key]
+
+
+@pytest.mark.parametrize("password", ["", " ", "\u200b"])
+def test_blanks_alone_are_no_write_key(monkeypatch: pytest.MonkeyPatch, password: str) -> None:
+    """Segment takes messages under no key at all, and keeps none of them."""
+    with pytest.raises(PermanentError, match="write key"):
+        read_segment(monkeypatch, {"password": password})
+
+
+@pytest.mark.parametrize("password", ["s3\u200bcret", "s3 cret", "s3cr\u00e9t"])
+def test_a_write_key_with_another_character_is_refused(
+    monkeypatch: pytest.MonkeyPatch, password: str
+) -> None:
+    """No request could carry it, and the message does not repeat it."""
+    with pytest.raises(PermanentError, match="Copy the key") as raised:
+        read_segment(monkeypatch, {"password": password})
+
+    assert "cr" not in str(raised.value)
+
+
+@pytest.mark.parametrize("extra", ['{"send": false', '["send"]', '"send"', "send=false", "null"])
+def test_an_extra_that_is_no_json_object_is_refused(
+    monkeypatch: pytest.MonkeyPatch, extra: str
+) -> None:
+    """Airflow takes it for an empty one, and `send` would be on again."""
+    for settings, said in (
+        (LookerSettings, FULL),
+        (SegmentSettings, {"conn_type": "segment_source", "password": "wk"}),
+    ):
+        monkeypatch.setenv("AIRFLOW_CONN_STAGING", json.dumps({**said, "extra": extra}))
+        with pytest.raises(PermanentError, match="its extra should be a JSON object"):
+            settings.read("staging")
 
 
 def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
