@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from math import ceil
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
@@ -358,7 +359,7 @@ def _connect(settings: LookerSettings) -> Looker40SDK:
                 "client_id": settings.client_id,
                 "client_secret": settings.client_secret,
                 "verify_ssl": str(settings.verify_ssl),
-                "timeout": str(int(settings.timeout_s)),
+                "timeout": str(ceil(settings.timeout_s)),
             }
 
     class CleanAuthSession(auth_session.AuthSession):

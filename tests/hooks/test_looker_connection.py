@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -298,6 +299,16 @@ def test_a_host_that_is_not_there_is_named(
         "Nothing was sent; the run can be tried again. If that changes nothing, check the URL, "
         "its port, http or https, and the CA bundle of connection 'looker_default'."
     ) == str(refusal.value)
+
+
+def test_a_timeout_below_a_second_is_one(sandbox: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK counts whole seconds, and none at all is a time that no request has."""
+    said = json.loads(sandbox.connections()["AIRFLOW_CONN_LOOKER_DEFAULT"])
+    said = {**said, "extra": {"timeout": 0.9}}
+    monkeypatch.setenv("AIRFLOW_CONN_LOOKER_DEFAULT", json.dumps(said))
+
+    with closing(LookerHook(patience_s=0)) as hook:
+        assert "42" == hook.look("42").id
 
 
 def test_a_secret_without_a_known_certificate_stays_here(
