@@ -9,7 +9,7 @@ import ast
 import json
 from collections.abc import Mapping as AbstractMapping
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,9 +30,8 @@ def look_id(said: Any) -> str:
 
     :raises PermanentError: when it is empty, as a template that found nothing leaves it.
     """
-    _refuse_undefined("look_id", said)
-    text = "" if said is None else str(said).strip()
-    if text.lower() in _NOTHING:
+    text = text_of("look_id", said)
+    if not text:
         raise PermanentError(
             "Argument `look_id`:",
             should="be the id of a Look",
@@ -42,17 +41,20 @@ def look_id(said: Any) -> str:
     return text
 
 
-def address(name: str, said: Any) -> str:
-    """Read the address of a folder or file; empty where there is none."""
+def text_of(name: str, said: Any) -> str:
+    """Read text; empty where nothing was said."""
     _refuse_undefined(name, said)
-    text = "" if said is None else str(said).strip()
-    return "" if text.lower() in _NOTHING else text
+    return "" if _is_nothing(said) else str(said).strip()
 
 
-def flag(name: str, said: Any) -> bool:
-    """Read a truth value."""
+def flag(name: str, said: Any, *, unless_said: bool = False) -> bool:
+    """Read a truth value.
+
+    :param unless_said: what holds where nothing was said.
+    :raises PermanentError: when it is neither true nor false.
+    """
     _refuse_undefined(name, said)
-    return truth(said, where=f"Argument `{name}`:")
+    return unless_said if _is_nothing(said) else truth(said, where=f"Argument `{name}`:")
 
 
 def choice(name: str, said: Any, among: Sequence[str]) -> str:
@@ -120,7 +122,10 @@ def names(name: str, said: Any) -> list[str]:
 
 
 def expressions(name: str, said: Any) -> dict[str, str]:
-    """Read filter expressions by field, from a mapping, JSON, or lines of ``field: expression``."""
+    """Read filter expressions by field, from a mapping, JSON, or lines of ``field: expression``.
+
+    :raises PermanentError: when it is none of them, or an expression is no text.
+    """
     _refuse_undefined(name, said)
     value = _parsed(said)
     if value is None:
@@ -141,33 +146,59 @@ def expressions(name: str, said: Any) -> dict[str, str]:
             but="it does not",
             do='Write {"users.state": "CA"}, or one line "users.state: CA" for each field.',
         )
-    return {str(field): str(text) for field, text in value.items()}
+    return {str(field): _expression(name, str(field), said) for field, said in value.items()}
+
+
+def _expression(name: str, field: str, said: Any) -> str:
+    """Return an expression as text; what Looker would compare with no row's value is refused."""
+    if said is None or said == "None":
+        # Templates write this word where a param is empty.
+        but, do = "it is None", '"" for any value, "NULL" for none, "None,None" for the very word'
+    elif isinstance(said, bool | AbstractMapping | list | tuple | set):
+        but, do = f"it is a {type(said).__name__}", '"CA,NY" for one of several, "Yes" or "No"'
+    else:
+        return str(said)
+    raise PermanentError(
+        f"Argument `{name}`, field `{field}`:",
+        should="have an expression as Looker writes it",
+        but=but,
+        do=f"Write it as text: {do}. To keep the Look's own filter, leave the field out.",
+    )
 
 
 def settings(name: str, said: Any) -> AbstractMapping[str, Any] | None:
-    """Read settings from a mapping, or from a YAML or JSON file when a path is given.
+    """Read settings from a mapping, from its text, or from a YAML or JSON file by its path.
 
-    :raises PermanentError: when the file cannot be read or holds no mapping.
+    :raises PermanentError: when it is none of them, or the file cannot be read or holds no mapping.
     """
-    if not isinstance(said, str | Path):
-        found: AbstractMapping[str, Any] | None = said
-        return found
+    _refuse_undefined(name, said)
+    value = _parsed(said)
+    if not isinstance(value, str | Path):
+        if value is None or isinstance(value, AbstractMapping) or is_dataclass(said):
+            found: AbstractMapping[str, Any] | None = value
+            return found
+        raise PermanentError(
+            f"Argument `{name}`:",
+            should="be keys and values, or the path of a YAML or JSON file",
+            but="it is neither",
+            do="Mend it.",
+        )
     import yaml  # noqa: PLC0415 - only for configuration in files
 
     try:
-        text = Path(said).read_text("utf-8")
+        text = Path(value).read_text("utf-8")
         # YAML refuses the tabs that JSON may be indented with.
-        loaded = json.loads(text) if Path(said).suffix == ".json" else yaml.safe_load(text)
+        loaded = json.loads(text) if Path(value).suffix == ".json" else yaml.safe_load(text)
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise PermanentError(
-            f"Argument `{name}`, file {str(said)!r}:",
+            f"Argument `{name}`, file {str(value)!r}:",
             should="be a YAML or JSON file",
             but=f"it cannot be read ({type(error).__name__})",
             do="Check the path as the worker sees it, and the file's syntax.",
         ) from error
     if not isinstance(loaded, dict):
         raise PermanentError(
-            f"Argument `{name}`, file {str(said)!r}:",
+            f"Argument `{name}`, file {str(value)!r}:",
             should="hold keys and values",
             but="it does not",
             do="Mend the file.",
@@ -205,6 +236,10 @@ def _parsed(said: Any) -> Any:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
         return text
+
+
+def _is_nothing(said: Any) -> bool:
+    return said is None or str(said).strip().lower() in _NOTHING
 
 
 def _refuse_undefined(name: str, said: Any) -> None:

@@ -46,7 +46,7 @@ def run(operator: LookerRunLookOperator, context: Context) -> list[dict[str, Any
     """Run the Look; return the shards."""
     with airflow_errors():
         _refuse_alone(operator, context["ti"])
-    approve = arguments.address("approve", operator.approve)
+        approve = arguments.text_of("approve", operator.approve)
     if approve:
         with airflow_errors():
             _refuse_dry(operator)
@@ -158,7 +158,7 @@ def _extraction(operator: LookerRunLookOperator, context: Context, hook: LookerH
         warnings=[*planned.warnings, *_warnings(planned, requirements)],
     )
     seal = Seal(segment)
-    manifest.rejects_folder = arguments.address("rejects", operator.rejects)
+    manifest.rejects_folder = arguments.text_of("rejects", operator.rejects)
     history = plan_history(
         operator, context["ti"], planned=planned, query=query, manifest=manifest, segment=segment
     )
@@ -185,7 +185,7 @@ def _extraction(operator: LookerRunLookOperator, context: Context, hook: LookerH
 
 
 def _sync_id(operator: LookerRunLookOperator, look_id: str) -> str:
-    return arguments.address("sync_id", operator.sync_id) or f"{operator.dag_id}/{look_id}"
+    return arguments.text_of("sync_id", operator.sync_id) or f"{operator.dag_id}/{look_id}"
 
 
 def _requirements(operator: LookerRunLookOperator, planned: Plan) -> Requirements | None:
@@ -216,7 +216,7 @@ def _query(operator: LookerRunLookOperator, look: Look, run_window: window.Windo
     query = run_query(
         look,
         filters=arguments.expressions("filters", operator.filters),
-        as_of=run_window.end if arguments.flag("as_of", operator.as_of) else None,
+        as_of=run_window.end if arguments.flag("as_of", operator.as_of, unless_said=True) else None,
         row_limit=arguments.row_limit(operator.row_limit),
     )
     for note in query.notes:

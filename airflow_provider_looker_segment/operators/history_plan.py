@@ -124,7 +124,7 @@ def _rules(operator: LookerRunLookOperator, planned: Plan) -> Rules | None:
     on_leave = arguments.choice("on_leave", operator.on_leave, get_args(OnLeave))
     if mode == "full":
         return None
-    trait = arguments.address("membership_trait", operator.membership_trait)
+    trait = arguments.text_of("membership_trait", operator.membership_trait)
     rules = Rules(
         cast("Mode", mode), cast("OnLeave", on_leave), trait or f"in_cohort_{planned.look.id}"
     )

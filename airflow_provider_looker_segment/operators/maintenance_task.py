@@ -252,8 +252,8 @@ def run(
     delete_chunks = partial(chunks.delete_stopped, context["ti"])
     with airflow_errors():
         action = arguments.choice("action", operator.action, actions)
-        sync = SyncStore(arguments.address("sync_id", operator.sync_id))
-        user = arguments.address("user", operator.user)
+        sync = SyncStore(arguments.text_of("sync_id", operator.sync_id))
+        user = arguments.text_of("user", operator.user)
         said = Maintenance(sync, delete_chunks).do(action, user)
         operator.log.info("%s", json.dumps(said, indent=2))
         return said

@@ -110,12 +110,53 @@ def test_expressions_come_from_mappings_text_and_rows(said: Any, read: dict[str,
         '{"a.b": CA}',
         5,
         {"a": StrictUndefined(name="data_interval_start")},
+        {"users.state": None},
+        {"users.state": "None"},
+        ["users.state: None"],
+        {"users.state": ["CA", "NY"]},
+        {"users.is_active": True},
     ],
 )
 def test_expressions_that_are_none_are_refused(said: Any) -> None:
-    """A filter is never dropped without a word."""
+    """A filter is never dropped without a word, nor made one that no row meets."""
     with pytest.raises(PermanentError, match="`filters`"):
         arguments.expressions("filters", said)
+
+
+@pytest.mark.parametrize("said", [None, "", " ", "None", "null"])
+@pytest.mark.parametrize("unless_said", [True, False])
+def test_a_truth_value_that_nobody_said_is_the_default(said: Any, unless_said: bool) -> None:
+    """An empty field of a form, and what a template makes of it, choose nothing."""
+    assert unless_said == arguments.flag("as_of", said, unless_said=unless_said)
+
+
+@pytest.mark.parametrize(
+    ("said", "read"), [("off", False), (0, False), ("Yes", True), (True, True)]
+)
+def test_a_truth_value_that_was_said_counts(said: Any, read: bool) -> None:
+    """However it is written, whatever the default."""
+    assert [read, read] == [arguments.flag("x", said, unless_said=one) for one in (True, False)]
+
+
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [
+        ("", None),
+        ("None", None),
+        ('{"prefix": "x"}', {"prefix": "x"}),
+        ("{'prefix': 'x'}", {"prefix": "x"}),
+    ],
+)
+def test_settings_come_from_text(said: str, read: Any) -> None:
+    """A template renders a param to text, and one that is empty to a word."""
+    assert read == arguments.settings("mapping", said)
+
+
+@pytest.mark.parametrize("said", [["prefix"], "['prefix']", 5, StrictUndefined(name="x")])
+def test_settings_that_are_none_are_refused(said: Any) -> None:
+    """The argument is named, whatever it was given."""
+    with pytest.raises(PermanentError, match="`mapping`"):
+        arguments.mapping(said)
 
 
 def test_settings_come_from_a_file(tmp_path: Path) -> None:
