@@ -39,6 +39,9 @@ RETRIES: dict[str, Any] = {
 }
 """How often and when tasks are tried again, unless the DAG says otherwise."""
 
+_BACK_OFF = frozenset({"retry_delay", "retry_exponential_backoff", "max_retry_delay"})
+"""Of :data:`RETRIES` what goes together: a delay of the DAG's own must not be cut short by ours."""
+
 _ASK_SETTINGS = frozenset({"response_timeout", "notifiers", "assigned_users"})
 
 
@@ -84,20 +87,25 @@ def look_to_segment(
     :param ask: let a person decide about a run that a guard stops, in a fourth task, *approve*,
         between extract and identify: true, or settings of Airflow's ``HITLOperator``, such as
         ``{"response_timeout": timedelta(hours=8)}``; also ``notifiers`` and ``assigned_users``.
-    :param task_kwargs: given to all tasks; three retries with back-off unless given.
+    :param task_kwargs: given to all tasks, but for ``trigger_rule``, which says when the first one
+        begins; three retries with back-off, unless they or ``default_args`` say something else.
 
     The other parameters are those of :class:`LookerRunLookOperator` and
     :class:`SegmentIdentifyOperator`.
 
     :raises PermanentError: where this Airflow has no human approval, or knows no such setting.
     """
-    task_kwargs = {**RETRIES, **task_kwargs}
     inlets = list(task_kwargs.get("inlets") or ())
     if "{{" not in str(look_id):
         # Airflow's graph of assets then shows where the cohort comes from.
         inlets.append(create_asset("looker", conn_id=looker_conn_id, look_id=look_id))
     asking = _asking(ask)
     with TaskGroup("look_to_segment", add_suffix_on_collision=True) as group:
+        task_kwargs = {**_retries(group, task_kwargs), **task_kwargs}
+        # The others follow their own: report must run whatever became of those before it.
+        beginning = {
+            name: task_kwargs.pop(name) for name in ("trigger_rule",) if name in task_kwargs
+        }
         extract = LookerRunLookOperator(
             task_id="extract",
             look_id=look_id,
@@ -127,7 +135,7 @@ def look_to_segment(
             query_timeout_s=query_timeout_s,
             looker_conn_id=looker_conn_id,
             segment_conn_id=segment_conn_id,
-            **{**task_kwargs, "inlets": inlets},
+            **{**task_kwargs, **beginning, "inlets": inlets},
         )
         sender: BaseOperator = extract
         approve_task_id = None
@@ -156,6 +164,14 @@ def look_to_segment(
         )
         [extract, identify] >> report
     return group
+
+
+def _retries(group: TaskGroup, said: AbstractMapping[str, Any]) -> dict[str, Any]:
+    """Return of :data:`RETRIES` what neither the call says nor the DAG, or a group around it."""
+    of_dag = group.dag.default_args if group.dag else {}
+    given = {*of_dag, *group.default_args, *said}
+    given |= _BACK_OFF if given & _BACK_OFF else set()
+    return {name: value for name, value in RETRIES.items() if name not in given}
 
 
 def _asking(ask: bool | AbstractMapping[str, Any]) -> dict[str, Any] | None:

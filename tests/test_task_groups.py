@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG
+from airflow.sdk import DAG, TaskGroup
 
 from airflow_provider_looker_segment.exceptions import PermanentError
 from airflow_provider_looker_segment.operators.looker import LookerRunLookOperator
@@ -62,6 +62,60 @@ def test_a_person_is_asked_between_extract_and_identify() -> None:
     assert dag.get_task("look_to_segment.extract").ask is True
     assert 3 == len(grouped().tasks)
     assert 4 == len(grouped(ask=True).tasks)
+
+
+def retries(dag: DAG) -> set[tuple[Any, ...]]:
+    """When the tasks of a DAG are tried again, each way once."""
+    return {
+        (
+            *(task.retries, task.retry_delay, task.max_retry_delay),
+            # Airflow 3.1 has a truth value there, 3.3 a factor.
+            bool(task.retry_exponential_backoff),
+        )
+        for task in dag.tasks
+    }
+
+
+OWN = (3, timedelta(minutes=1), timedelta(minutes=15), True)
+HOUR = timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ({}, OWN),
+        ({"owner": "ada"}, OWN),
+        ({"retries": 0}, (0, *OWN[1:])),
+        ({"retry_delay": HOUR}, (3, HOUR, None, False)),
+        ({"retries": 1, "retry_delay": HOUR}, (1, HOUR, None, False)),
+    ],
+)
+@pytest.mark.parametrize("by", ["call", "dag", "group"])
+def test_retries_are_ours_unless_somebody_says_otherwise(
+    said: dict[str, Any], expected: tuple[Any, ...], by: str
+) -> None:
+    """What a DAG says of all its tasks holds here too, and an hour is not cut to our minutes."""
+    places = {name: said if by == name else {} for name in ("call", "dag", "group")}
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    with (
+        DAG("tried", start_date=start, schedule=None, default_args=places["dag"]) as dag,
+        TaskGroup("around", default_args=places["group"]),
+    ):
+        look_to_segment("42", ask=True, **places["call"])
+
+    assert {expected} == retries(dag)
+
+
+@pytest.mark.parametrize("rule", ["none_failed", "all_done", "one_success"])
+def test_a_trigger_rule_says_when_the_group_begins(rule: str) -> None:
+    """The report runs whatever became of the tasks before it, and not before they are done."""
+    found = {task.task_id: task.trigger_rule for task in grouped(trigger_rule=rule).tasks}
+
+    assert {
+        "look_to_segment.extract": rule,
+        "look_to_segment.identify": "all_success",
+        "look_to_segment.report": "all_done",
+    } == found
 
 
 @pytest.mark.parametrize("ask", ["yes", {"timeout": 5}])
