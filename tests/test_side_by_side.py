@@ -9,7 +9,6 @@ import json
 import os
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -19,10 +18,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_looker_segment import metrics
+from tests.environments import CHECKOUT, environment
 from tests.operators.conftest import summary
 
-CHECKOUT = Path(__file__).parents[1]
-UV = CHECKOUT / ".venv" / "bootstrap" / "bin" / "uv"
 OTHERS = ("google", "segment", "openlineage")
 
 pytestmark = [pytest.mark.slow, pytest.mark.airflow, pytest.mark.timeout(900)]
@@ -75,20 +73,10 @@ print(json.dumps({
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The interpreter of an environment with all of them, and a client for statsd."""
-    if not UV.exists():
-        pytest.skip("uv makes the environment, and there is none")
-    python = tmp_path_factory.mktemp("side_by_side") / "environment" / "bin" / "python"
-    for command in (
-        ["venv", "--quiet", "--python", sys.executable, str(python.parents[1])],
-        # Google's provider has dozens of requirements of its own, so only Airflow is pinned.
-        ["pip", "install", "--quiet", "--python", str(python), "statsd"]
-        + [f"apache-airflow=={version('apache-airflow-core')}", str(CHECKOUT)]
-        + [f"apache-airflow-providers-{name}" for name in OTHERS],
-        ["pip", "check", "--quiet", "--python", str(python)],
-    ):
-        done = subprocess.run([UV, *command], capture_output=True, text=True, check=False)
-        assert 0 == done.returncode, done.stderr[-3_000:]
-    return python
+    # Google's provider has dozens of requirements of its own, so only Airflow is pinned.
+    airflow = f"apache-airflow=={version('apache-airflow-core')}"
+    others = [f"apache-airflow-providers-{name}" for name in OTHERS]
+    return environment(tmp_path_factory.mktemp("side_by_side"), "statsd", airflow, *others)
 
 
 def run(python: Path, arguments: list[str], home: Path, settings: dict[str, str]) -> str:
