@@ -17,7 +17,7 @@ AIRFLOW = "apache-airflow"
 TOOLS = ("hypothesis", "pytest", "pytest-timeout")
 WHAT_TALKS = ("tests/hooks", "tests/triggers", "tests/operators/test_run.py")
 
-pytestmark = [pytest.mark.slow, pytest.mark.airflow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.airflow, pytest.mark.timeout(1800)]
 
 
 def floors() -> dict[str, str]:
