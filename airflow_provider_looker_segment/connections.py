@@ -8,17 +8,22 @@ Connections of this package's own types and of the types of the Google and Segme
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.sdk import BaseHook
 from airflow.sdk.log import mask_secret
 
+from airflow_provider_looker_segment.addresses import (
+    base_url_of,
+    is_loopback,
+    refuse_clear_text,
+)
 from airflow_provider_looker_segment.exceptions import PermanentError, TransientError
 
 SEGMENT_HOSTS = {"us": "https://api.segment.io", "eu": "https://events.eu1.segmentapis.com"}
@@ -39,7 +44,6 @@ Source: https://segment.com/docs/connections/oauth/
 _LONGEST_TIMEOUT_S = 86_400
 """A day: sockets refuse what is far above it."""
 
-_SCHEMES = frozenset({"http", "https"})
 _KEY = re.compile(r"[!-~]+")
 """What a write key is made of; whatever else is in one came along when it was copied."""
 
@@ -85,9 +89,9 @@ class LookerSettings:
         if not client_secret:
             raise _missing(where, "password (the client secret)", "Looker")
         mask_secret(client_secret)
-        base_url = _url(host, connection.port)
-        _refuse_clear_text(where, base_url, extra)
-        verify = extra.get("verify_ssl", True)
+        base_url = base_url_of(host, connection.port)
+        refuse_clear_text(where, base_url, is_allowed=_allows_http(extra, where))
+        verify = _unless_blank(extra.get("verify_ssl"), True)
         ca_bundle = str(extra.get("ca_bundle") or "")
         if isinstance(verify, str) and verify.strip().lower() not in _TRUE | _FALSE:
             # The SDK's own habit: a path in place of a truth value names the bundle.
@@ -99,7 +103,7 @@ class LookerSettings:
             client_secret=client_secret,
             verify_ssl=truth(verify, where=f"{where}, extra `verify_ssl`"),
             ca_bundle=ca_bundle,
-            timeout_s=_seconds(extra.get("timeout", 600), where=where),
+            timeout_s=_seconds(_unless_blank(extra.get("timeout"), 600), where=where),
             sudo_user_id=_user_id(extra.get("sudo_user_id"), where=where),
         )
 
@@ -175,14 +179,18 @@ class SegmentSettings:
                 but=f"it is {region!r}",
                 do="Choose the region of the Segment workspace, or give a host.",
             )
-        host = _url(connection.host, connection.port) if connection.host else SEGMENT_HOSTS[region]
-        _refuse_clear_text(where, host, extra)
+        host = (
+            base_url_of(connection.host, connection.port)
+            if connection.host
+            else SEGMENT_HOSTS[region]
+        )
+        refuse_clear_text(where, host, is_allowed=_allows_http(extra, where))
         return cls(
             conn_id=conn_id,
             host=host,
             write_key=write_key,
             send=truth(extra.get("send", True), where=f"{where}, extra `send`"),
-            timeout_s=_seconds(extra.get("timeout", 30), where=where),
+            timeout_s=_seconds(_unless_blank(extra.get("timeout"), 30), where=where),
             ca_bundle=str(extra.get("ca_bundle") or ""),
             region=region,
             workspace=_slug(extra, "workspace"),
@@ -203,7 +211,7 @@ class SegmentSettings:
     @property
     def is_on_this_machine(self) -> bool:
         """Whether messages go to a stand-in."""
-        return _is_loopback(urlsplit(self.host).hostname or "")
+        return is_loopback(urlsplit(self.host).hostname or "")
 
     @property
     def write_key_fingerprint(self) -> str:
@@ -262,6 +270,11 @@ def _extra(connection: Any, *, where: str) -> dict[str, Any]:
     return extra
 
 
+def _unless_blank(said: Any, default: Any) -> Any:
+    """Return what an extra says; a field that was emptied says nothing: it switches nothing off."""
+    return default if said is None or said == "" else said
+
+
 def _copied(said: Any) -> str:
     """Return what somebody has copied from a page, without the blanks that came along."""
     # A DAG file that names a snapshot loads this module, at every parse.
@@ -270,74 +283,9 @@ def _copied(said: Any) -> str:
     return trimmed(str(said or ""))
 
 
-def refuse_secret(where: str, address: str) -> None:
-    """Refuse an address that holds a secret: logs, reports and Airflow's pages show addresses.
-
-    :raises PermanentError: when it holds a password or a query, or is no address at all.
-    """
-    try:
-        parts = urlsplit(address)
-        has_secret = parts.password is not None or "=" in parts.query
-    except ValueError:
-        has_secret = None
-    if has_secret is False:
-        return
-    raise PermanentError(
-        where,
-        should="be an address only",
-        but="it is none" if has_secret is None else "it holds a password or a key too",
-        do="Keep secrets in an Airflow connection, and name that: s3://conn_id@bucket/folder.",
-    )
-
-
-def _url(host: str, port: int | None) -> str:
-    url = (host if "://" in host else f"https://{host}").rstrip("/")
-    url = url.removesuffix("/api/4.0").removesuffix("/v1").rstrip("/")
-    return f"{url}:{port}" if port and _parts(url)[1] is None else url
-
-
-def _parts(url: str) -> tuple[SplitResult | None, int | None]:
-    """Return the parts of an address and its port; nothing where it is no address."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-        # As the library does when it connects; "a..example.com" is no name.
-        host = (parts.hostname or "").encode("idna")
-    except ValueError:
-        return None, None
-    is_address = host and parts.scheme in _SCHEMES and not re.search(r"\s", url)
-    return (parts, port) if is_address else (None, None)
-
-
-def _refuse_clear_text(where: str, url: str, extra: dict[str, Any]) -> None:
-    parts, _ = _parts(url)
-    if parts is None or parts.username is not None or parts.query or parts.fragment:
-        # Messages name the host, so nothing secret may be part of it.
-        raise PermanentError(
-            f"{where}: its host",
-            should="be an address only",
-            but="it is none, or holds a user name, a password or a query too",
-            do="Write it like https://example.com:19999, and secrets into the password field.",
-        )
-    if parts.scheme == "https" or _is_loopback(parts.hostname or ""):
-        return
-    if truth(extra.get("allow_http", False), where=f"{where}, extra `allow_http`"):
-        return
-    raise PermanentError(
-        f"{where}: its host",
-        should="begin with https://",
-        but=f"it begins with {parts.scheme}://, and secrets would travel in clear text",
-        do='Use https, or set the extra "allow_http" to true if the network itself is trusted.',
-    )
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+def _allows_http(extra: Mapping[str, Any], where: str) -> bool:
+    said = _unless_blank(extra.get("allow_http"), False)
+    return truth(said, where=f"{where}, extra `allow_http`")
 
 
 def _user_id(said: Any, *, where: str) -> str:
@@ -367,8 +315,9 @@ def _oauth(extra: dict[str, Any], *, region: str, where: str) -> SegmentOauth | 
                 where, f"extra `{name}`, as the other OAuth fields are filled in", "Segment"
             )
     mask_secret(private_key)
-    server = _url(str(extra.get("oauth_server") or OAUTH_SERVERS[region]), None)
-    _refuse_clear_text(f"{where}, extra `oauth_server`", server, extra)
+    server = base_url_of(str(extra.get("oauth_server") or OAUTH_SERVERS[region]), None)
+    is_allowed = _allows_http(extra, where)
+    refuse_clear_text(f"{where}, extra `oauth_server`", server, is_allowed=is_allowed)
     # A form of one line, and JSON written by hand, keep line breaks as two characters.
     return SegmentOauth(client_id, key_id, private_key.replace("\\n", "\n"), server)
 

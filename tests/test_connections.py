@@ -62,6 +62,8 @@ def test_the_host_becomes_the_api_address(
     [
         ({}, True, ""),
         ({"verify_ssl": True}, True, ""),
+        ({"verify_ssl": ""}, True, ""),
+        ({"verify_ssl": None}, True, ""),
         ({"verify_ssl": "true"}, True, ""),
         ({"verify_ssl": False}, False, ""),
         ({"verify_ssl": "no"}, False, ""),
@@ -103,6 +105,17 @@ def test_what_is_missing_is_named(
 
     assert "'looker_default'" in str(raised.value)
     assert "s3cret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("emptied", [None, ""])
+def test_a_timeout_that_was_emptied_is_the_default(
+    monkeypatch: pytest.MonkeyPatch, emptied: str | None
+) -> None:
+    """Forms keep what was emptied."""
+    extra = {"timeout": emptied}
+
+    assert 600.0 == read(monkeypatch, {**FULL, "extra": extra}).timeout_s
+    assert 30.0 == read_segment(monkeypatch, {"password": "wk", "extra": extra}).timeout_s
 
 
 def test_a_trusted_network_may_be_unencrypted(monkeypatch: pytest.MonkeyPatch) -> None:

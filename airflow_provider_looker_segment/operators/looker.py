@@ -25,19 +25,19 @@ if TYPE_CHECKING:
     from airflow_provider_looker_segment.operators.long_query import LongQuery
 
 
-def _refuse_secrets(**addresses: AbstractMapping[str, Any] | str | None) -> None:
+def _refuse_secrets(**said_of: AbstractMapping[str, Any] | str | None) -> None:
     """Refuse addresses that hold a secret, unless a template has yet to say what they are.
 
     Airflow keeps these arguments with the DAG and shows them, so execute() would be too late.
     """
-    for name, said in addresses.items():
+    for name, said in said_of.items():
         if isinstance(said, str | AbstractMapping) and "{{" not in str(said):
             # Most DAG files have no address, or a template for one.
-            from airflow_provider_looker_segment import connections  # noqa: PLC0415
+            from airflow_provider_looker_segment import addresses  # noqa: PLC0415
             from airflow_provider_looker_segment.operators import arguments  # noqa: PLC0415
 
             address = arguments.snapshot(said).get("path", "")
-            connections.refuse_secret(f"Argument `{name}`:", str(address))
+            addresses.refuse_secret(f"Argument `{name}`:", str(address))
 
 
 class LookerRunLookOperator(BaseOperator):

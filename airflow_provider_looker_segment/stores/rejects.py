@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow.sdk import ObjectStoragePath
 
-from airflow_provider_looker_segment.connections import refuse_secret
+from airflow_provider_looker_segment.addresses import refuse_secret
 from airflow_provider_looker_segment.core.identity import identifier, trimmed
 from airflow_provider_looker_segment.exceptions import PermanentError, TransientError
 from airflow_provider_looker_segment.stores.chunks import Seal

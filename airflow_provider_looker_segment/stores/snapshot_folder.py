@@ -16,7 +16,7 @@ from typing import IO, Any
 
 from airflow.sdk import ObjectStoragePath
 
-from airflow_provider_looker_segment.connections import refuse_secret
+from airflow_provider_looker_segment.addresses import refuse_secret
 from airflow_provider_looker_segment.core.identity import fingerprint
 from airflow_provider_looker_segment.exceptions import (
     LookerSegmentError,
