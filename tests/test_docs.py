@@ -176,6 +176,17 @@ def test_the_dag_of_the_readme_is_the_dag_of_the_tutorial() -> None:
     assert ast.dump(ast.Module(example.body[1:], [])) == ast.dump(ast.parse(listing))
 
 
+@pytest.mark.parametrize("front", ["README.md", "docs/index.md"])
+def test_the_front_pages_lead_to_every_page(front: str) -> None:
+    """Whoever begins at either finds each page without knowing its name."""
+    page = ROOT / front
+    linked = {(page.parent / link).resolve().name for link in _LINK.findall(prose_of(page))}
+    names = {page.name for page in DOCS.glob("*.md")} - {"index.md", "changelog.md"}
+
+    assert names - linked == set()
+    assert {"changelog.md"} & {name.lower() for name in linked}
+
+
 def test_no_page_needs_anything_from_elsewhere() -> None:
     """Pictures, styles and scripts are files of this repository."""
     loaded = re.compile(r"!\[[^]]*\]\((\w+:)?//|(?:src|href)=\"(\w+:)?//")
