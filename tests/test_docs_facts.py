@@ -7,6 +7,7 @@ import inspect
 import json
 import re
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -42,6 +43,7 @@ from tests.documentation import (
     DOCS,
     EXAMPLES,
     PACKAGE,
+    ROOT,
     generated,
     section,
     text_of,
@@ -215,11 +217,11 @@ def test_limits_on_the_pages_are_the_codes_own() -> None:
         assert [number for number in numbers if f"{number:,}" not in text] == []
 
 
-def test_every_key_of_the_report_is_documented(look: Look) -> None:
-    """The table of the report has each key that a report has, and no other."""
+def manifest_of(look_id: str, look_title: str, **facts: Any) -> dict[str, Any]:
+    """What an extract has noted as of the moment of the pages."""
     manifest = Manifest.begin(
-        look_id=look.id,
-        look_title=look.title,
+        look_id=look_id,
+        look_title=look_title,
         window_start=None,
         window_end=MOMENT,
         window_source="params",
@@ -227,14 +229,45 @@ def test_every_key_of_the_report_is_documented(look: Look) -> None:
         generation=0,
         edition="0.1",
         seal="",
-        dry_run=True,
+        dry_run=False,
         version=__version__,
         warnings=(),
     )
+    return {**manifest.as_dict(), **facts}
+
+
+def test_every_key_of_the_report_is_documented(look: Look) -> None:
+    """The table of the report has each key that a report has, and no other."""
+    manifest = manifest_of(look.id, look.title)
     table = section("operators.md", "What is in XCom").partition("The report as JSON")[2]
     cells = re.findall(r"^\| (`.+?`) \|", table, re.MULTILINE)
     documented = {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
-    assert set(Report.of(manifest.as_dict(), [Receipt()]).as_dict()) == documented
+    assert set(Report.of(manifest, [Receipt()]).as_dict()) == documented
+
+
+def test_the_reports_on_the_pages_are_what_the_code_writes() -> None:
+    """Words, columns and line breaks are those of a log."""
+    title = "Active on toastmates.com in the last 30 days"
+    problems = [{"code": "id_missing", "column": "users.id", "count": 2, "rows": [17, 1204]}]
+    sent = Report.of(
+        manifest_of("42", title, rows=2113, rejected=2, messages=2111, problems=problems),
+        [Receipt(messages=2111, accepted=2111)],
+    )
+    met = {
+        slug: {"met": met, "doubtful": 0, "unmet": 2118 - met, "reasons": []}
+        for slug, met in (("braze", 2118), ("zendesk", 2000))
+    }
+    traits = {"name": "text of 9", "email": "text of 21", "sessions count": "number"}
+    sample = {"userId": "text of 16", "traits": traits}
+    counts = {"rows": 2118, "messages": 2118, "destinations": met, "samples": [sample]}
+    dry = Report.of(manifest_of("42", title, dry_run=True, **counts), [])
+    real = Report.of(manifest_of("42", title, **counts), [Receipt(messages=2118, accepted=2118)])
+    fates = str(real).partition("2,118\n  accepted")[2].partition("\n  braze")[0]
+    tutorial = (DOCS / "tutorial.md").read_text("utf-8")
+
+    assert f"```\n{sent}\n```" in (ROOT / "README.md").read_text("utf-8")
+    assert f"\n{dry}\n```" in tutorial
+    assert f"```text\n  accepted{fates}\n```" in tutorial
 
 
 def test_the_documented_mapping_file_works(look: Look) -> None:
