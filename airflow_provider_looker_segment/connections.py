@@ -233,7 +233,9 @@ def truth(said: Any, *, where: str) -> bool:
         return True
     if text in _FALSE:
         return False
-    raise PermanentError(where, should="be true or false", but="it is neither", do="Mend it.")
+    raise PermanentError(
+        where, should="be true or false", but="it is neither", do="Write one of them."
+    )
 
 
 def _connection(conn_id: str) -> Any:

@@ -116,7 +116,10 @@ def names(name: str, said: Any) -> list[str]:
         return []
     if not isinstance(value, list | tuple | set):
         raise PermanentError(
-            f"Argument `{name}`:", should="be a list", but="it is not", do="Mend it."
+            f"Argument `{name}`:",
+            should="be a list of names",
+            but="it is not",
+            do="Write them with commas between them, like braze, zendesk.",
         )
     return [text for entry in value if (text := str(entry).strip())]
 
@@ -181,7 +184,7 @@ def settings(name: str, said: Any) -> AbstractMapping[str, Any] | None:
             f"Argument `{name}`:",
             should="be keys and values, or the path of a YAML or JSON file",
             but="it is neither",
-            do="Mend it.",
+            do="Write a dict, or the path as the worker sees it.",
         )
     import yaml  # noqa: PLC0415 - only for configuration in files
 

@@ -318,14 +318,16 @@ def read(path: str, seal: Seal, *, now: datetime) -> Iterator[Reject]:
             where,
             should="be the address of a file that can be read",
             but=f"it is not ({kind})",
-            do="Copy the address from the report, and run this where the storage can be reached.",
+            do="Copy the address from the report, and run this where the storage can be reached "
+            "and its provider package is installed.",
         )
     if not is_there or (expires is not None and expires <= now):
         raise PermanentError(
             where,
             should=f"be there for {TIME_TO_LIVE.days} days",
-            but="they are gone",
-            do="Run the Look again: the report of that run says where its rejects are.",
+            but="their time is over" if is_there else "no file is there, or not any more",
+            do="Copy the address of the file from the report. Where its rows are older than that, "
+            "run the Look again: the report of that run says where its rejects are.",
         )
     if expires is None:
         raise PermanentError(

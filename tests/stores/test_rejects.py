@@ -77,7 +77,7 @@ def test_after_its_time_it_is_gone(tmp_path: Path) -> None:
     path = write(tmp_path, Reject(1, "id_missing", "", {}))
     later = NOW + TIME_TO_LIVE
 
-    with pytest.raises(PermanentError, match="gone"):
+    with pytest.raises(PermanentError, match="their time is over"):
         list(read(str(path), SEAL, now=later))
     write(tmp_path, name="next", now=later + timedelta(seconds=1))
     assert [] == list(tmp_path.iterdir())
@@ -236,6 +236,13 @@ def test_what_is_no_file_of_rejects_is_refused(tmp_path: Path, kind: str) -> Non
     FOREIGN[kind](tmp_path / "x.rejects")
     with pytest.raises(PermanentError, match="Rejects"):
         list(read(f"file://{tmp_path}/x.rejects", SEAL, now=NOW))
+
+
+@pytest.mark.parametrize("name", ["nowhere.rejects", "."])
+def test_an_address_without_a_file_is_not_told_to_have_had_one(tmp_path: Path, name: str) -> None:
+    """Whoever mistypes it, or gives the folder, is sent to the report."""
+    with pytest.raises(PermanentError, match=r"no file is there.*Copy the address of the file"):
+        list(read(str(tmp_path / name), SEAL, now=NOW))
 
 
 @pytest.mark.parametrize("path", ["nope://x/y", "s3://key:secret@bucket/x", "http://[bad"])
