@@ -58,8 +58,8 @@ class LookerQueryTaskTrigger(BaseTrigger):
         """Yield one event when the query task has ended, or nobody waits any longer."""
         try:
             status = await self._ending()
-        except PermanentError:
-            # The worker asks again, and tells the user what Looker refuses.
+        except (PermanentError, TransientError):
+            # The worker asks again, and tells the user what Looker refuses or what is out of reach.
             status = UNKNOWN
         if self._tasks is not None and status in ENDINGS:
             await asyncio.to_thread(self._tasks.close)

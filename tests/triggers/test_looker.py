@@ -158,6 +158,16 @@ def test_a_missing_field_of_the_connection_is_left_to_the_worker(
     assert "unknown" == event["status"]
 
 
+def test_a_connection_that_is_out_of_reach_is_left_to_the_worker(
+    sandbox: Any, clock: Clock, task: QueryTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the triggerer finds none, the task says so in its own log, and is tried again."""
+    monkeypatch.delenv("AIRFLOW_CONN_LOOKER_DEFAULT")
+    (event,) = events_of(trigger_for(task))
+
+    assert "unknown" == event["status"]
+
+
 async def _stop_while_waiting(
     trigger: LookerQueryTaskTrigger, polled: asyncio.Event, *, killed: bool
 ) -> None:
