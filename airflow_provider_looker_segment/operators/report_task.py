@@ -170,10 +170,11 @@ def _delete_chunks(
 
 
 def _delete(operator: SegmentReportOperator, ti: Any, manifest: Any) -> None:
-    known = manifest.get("chunks") if isinstance(manifest, dict) else None
-    # A killed extract leaves chunks and no manifest.
+    # A killed extract leaves chunks and no manifest, a storage that lost it an address.
+    said = manifest if isinstance(manifest, dict) else {}
+    known = said.get("chunks")
     count = known if isinstance(known, int) else chunks.count(ti, task_id=operator.extract_task_id)
-    run_id = (manifest or {}).get("chunks_run_id") or ti.run_id
+    run_id = said.get("chunks_run_id") or ti.run_id
     chunks.delete(ti, count, task_id=operator.extract_task_id, of=(ti.dag_id, run_id))
 
 

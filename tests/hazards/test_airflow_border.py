@@ -111,6 +111,18 @@ def test_a_report_that_cannot_delete_still_reports(
     assert [] == flow.xcoms.chunks()
 
 
+@pytest.mark.parametrize("manifest", ["s3://bucket/manifest.json", 5, []])
+def test_chunks_go_where_the_manifest_is_gone(start: Start, manifest: Any) -> None:
+    """Object storage answers with the address of a lost file; chunks are counted then."""
+    flow = start().extract().identify()
+    assert flow.xcoms.chunks()
+    flow.xcoms.texts["extract", -1, "manifest"] = json.dumps(manifest)
+    flow.report()
+
+    assert "should be there, in format 1" in str(flow.errors["report"]).replace("\n ", "")
+    assert [] == flow.xcoms.chunks()
+
+
 def test_an_extract_that_cannot_delete_tells_what_stopped_it(
     start: Start, answer: Answer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
