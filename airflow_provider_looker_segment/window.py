@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import MAXYEAR, MINYEAR, UTC, datetime
 from typing import Any
 
 from airflow_provider_looker_segment.exceptions import PermanentError
@@ -58,30 +58,42 @@ def resolve(context: Mapping[str, Any]) -> Window:
     return Window(None, _utc(context["dag_run"].run_after), "run_after of the run")
 
 
+def moment(said: datetime | str, *, where: str) -> datetime:
+    """Read a moment, in UTC where it names no offset.
+
+    :param where: how messages name what was read.
+    :raises PermanentError: when it is none, or so near to an end of the calendar that another
+        timezone's clocks have no such date.
+    """
+    try:
+        read = _utc(said if isinstance(said, datetime) else datetime.fromisoformat(said))
+    except (ValueError, OverflowError):
+        read = None
+    if read is not None and MINYEAR < read.year < MAXYEAR:
+        return read
+    raise PermanentError(
+        where,
+        should="be a date or a date and time in ISO 8601",
+        but="it is not",
+        do="Write it like 2019-06-01 or 2019-06-01T06:00:00+02:00.",
+    )
+
+
 def _moment(said: Any, *, name: str) -> datetime | None:
     if said is None or said == "":
         return None
-    if isinstance(said, datetime):
-        return _utc(said)
-    try:
-        return _utc(datetime.fromisoformat(str(said)))
-    except ValueError as error:
-        raise PermanentError(
-            f"Param `{name}`:",
-            should="be a date or a date and time in ISO 8601",
-            but="it is not",
-            do="Write it like 2019-06-01 or 2019-06-01T06:00:00+02:00.",
-        ) from error
+    is_read = isinstance(said, datetime)
+    return moment(said if is_read else str(said), where=f"Param `{name}`:")
 
 
-def _short(moment: datetime) -> str:
+def _short(when: datetime) -> str:
     """Write a moment in UTC without zero seconds: the log page cuts long lines off."""
-    text = moment.replace(tzinfo=None).isoformat(" ")
+    text = when.replace(tzinfo=None).isoformat(" ")
     return text.removesuffix(":00")
 
 
-def _utc(moment: datetime) -> datetime:
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+def _utc(when: datetime) -> datetime:
+    aware = when if when.tzinfo else when.replace(tzinfo=UTC)
     return aware.astimezone(UTC)
 
 

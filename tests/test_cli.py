@@ -253,7 +253,7 @@ def test_preview_leaves_relative_dates_where_asked_to(run: Run, sandbox: Any) ->
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (("--as-of", "yesterday"), "--as-of should be a moment"),
+        (("--as-of", "yesterday"), "--as-of, if it is not `look`, should be a date"),
         (("-n", "0"), "-n/--rows: should be a number above 0"),
         (("-n", "-1"), "-n/--rows: should be a number above 0"),
         (("-n", "many"), "-n/--rows: should be a number above 0"),
@@ -276,7 +276,7 @@ def test_preview_refuses_what_it_does_not_understand(
         (("check", "--destinations", "braze", "--mapping", "nowhere.yaml"), "nowhere.yaml"),
         (("preview", "--destinations", "zendeks"), "The nearest name is `zendesk`"),
         (("preview", "--mapping", "nowhere.yaml"), "nowhere.yaml"),
-        (("preview", "--as-of", "yesterday"), "--as-of should be a moment"),
+        (("preview", "--as-of", "yesterday"), "--as-of, if it is not `look`, should be a date"),
     ],
 )
 def test_wrong_words_are_told_before_anybody_is_asked(

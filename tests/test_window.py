@@ -54,6 +54,9 @@ def test_every_moment_is_in_utc() -> None:
     ("params", "complaint"),
     [
         ({"window_end": "soon"}, "`window_end`"),
+        ({"window_end": "0001-01-01T00:00:00+14:00"}, "`window_end`"),
+        ({"window_end": "0001-01-01"}, "`window_end`"),
+        ({"window_end": "9999-12-31T23:59:59-10:00"}, "`window_end`"),
         ({"window_start": "x", "window_end": "2026-01-02"}, "`window_start`"),
         ({"window_start": "2026-01-02", "window_end": "2026-01-02"}, "before `window_end`"),
     ],

@@ -17,7 +17,7 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-from airflow_provider_looker_segment import __version__
+from airflow_provider_looker_segment import __version__, window
 from airflow_provider_looker_segment.cli.shell import connections
 from airflow_provider_looker_segment.cli.table import table
 from airflow_provider_looker_segment.cli.text import as_json
@@ -73,7 +73,7 @@ def check(options: argparse.Namespace) -> int:
 def preview(options: argparse.Namespace) -> int:
     """Print the first messages of a Look."""
     now, out = datetime.now(UTC), sys.stdout
-    moment = None if options.as_of == "look" else _moment(options.as_of) or now
+    moment = _as_of(options.as_of, now=now)
     mapping = arguments.mapping(options.mapping)
     chosen = bool(options.destinations or options.only)
     requirements = _requirements(mapping, options) if chosen else None
@@ -116,19 +116,10 @@ def _requirements(mapping: Mapping, options: argparse.Namespace) -> Requirements
     )
 
 
-def _moment(said: str | None) -> datetime | None:
-    if said is None:
+def _as_of(said: str | None, *, now: datetime) -> datetime | None:
+    if said == "look":
         return None
-    try:
-        moment = datetime.fromisoformat(said)
-    except ValueError as error:
-        raise PermanentError(
-            "--as-of",
-            should="be a moment in ISO 8601, or `look`",
-            but="it is neither",
-            do="Write it like 2019-06-01 or 2019-06-01T06:00:00+02:00.",
-        ) from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return now if said is None else window.moment(said, where="--as-of, if it is not `look`,")
 
 
 def _columns(planned: Plan) -> Iterator[tuple[str, str]]:
