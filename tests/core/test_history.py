@@ -62,6 +62,7 @@ def test_who_is_seen(
         (IN, run(6), (Action.LEAVE, Told.LEFT)),
         (IN, run(5), (Action.LEAVE, Told.LEFT)),
         (IN, run(4), (Action.NOTHING, Told.IN)),
+        (IN._replace(seen=4), run(4), (Action.NOTHING, Told.LEFT)),
         (IN, run(6, complete=False), (Action.NOTHING, Told.IN)),
         (IN, run(6, mirrors=False), (Action.NOTHING, Told.IN)),
         (LEFT, run(6), (Action.NOTHING, Told.LEFT)),
@@ -70,6 +71,16 @@ def test_who_is_seen(
 def test_who_is_not_seen(known: UserState, now: Run, expected: tuple[Action, Told]) -> None:
     """What a run sends about a user whom it did not see."""
     assert expected == decide_unseen(known, now)
+
+
+def test_which_run_is_the_newest() -> None:
+    """A complete one that is not older than another; who is missing from it was seen before it."""
+    newest, older, part = run(6), run(4), run(6, complete=False)
+
+    assert [True, False, False] == [newest.is_newest, older.is_newest, part.is_newest]
+    assert [6, 5, 5] == [newest.newest, older.newest, part.newest]
+    assert [5, 7, 4] == [newest.unseen(seen) for seen in (6, 7, 4)]
+    assert [4, 6] == [older.unseen(4), part.unseen(6)]
 
 
 def settled(
@@ -90,6 +101,17 @@ def test_an_accepted_message_is_what_segment_holds() -> None:
     assert after.body is None
 
 
+@pytest.mark.parametrize("fate", [Fate.ACCEPTED, Fate.MAYBE])
+@pytest.mark.parametrize(("said", "kept"), [(None, b"old"), (b"new", b"new")])
+def test_what_a_leave_message_needs_outlives_a_run_that_tells_nobody(
+    fate: Fate, said: bytes | None, kept: bytes
+) -> None:
+    """In ``changed`` a run stores none, and a later one in ``mirror`` may need it."""
+    after = settled(IN._replace(skeleton=b"old"), fate, skeleton=said)
+
+    assert kept == after.skeleton
+
+
 def test_a_message_without_an_answer_is_sent_again() -> None:
     """The content counts, and both sets of names may be there."""
     assert (b"g", 3, 6, Told.UNSURE, True) == _part(settled(IN, Fate.MAYBE))
@@ -107,6 +129,8 @@ def test_a_refused_resend_is_not_tried_for_ever() -> None:
     after = settled(DIRTY, Fate.REFUSED, action=Action.RESEND, fingerprint=b"f", window=5)
 
     assert (None, True, None, 5) == (after.fingerprint, after.dirty, after.body, after.window)
+    # Not even where some commit has a message of that ordinal.
+    assert 0 == after.origin
 
 
 @pytest.mark.parametrize(
