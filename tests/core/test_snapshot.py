@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_looker_segment.core.encoding import encode
 from airflow_provider_looker_segment.core.history import Told
 from airflow_provider_looker_segment.core.snapshot import (
     Composer,
@@ -39,6 +40,25 @@ def test_the_order_of_columns_is_no_change(said: dict[str, Any]) -> None:
     assert composer().fingerprint({"userId": "u", "traits": said}) == composer().fingerprint(
         {"traits": turned, "userId": "u"}
     )
+
+
+ids = st.text(max_size=6) | st.sampled_from(['"', "\\", ',"anonymousId":', ',"traits":{', '"}'])
+
+
+@given(
+    rules=st.sampled_from([CHANGED, MEMBERSHIP, CLEAR]),
+    who=st.fixed_dictionaries({"userId": ids}, optional={"anonymousId": ids})
+    | st.fixed_dictionaries({"anonymousId": ids}),
+    said=traits,
+)
+def test_a_message_that_is_text_is_no_other(
+    rules: Rules, who: dict[str, str], said: dict[str, Any]
+) -> None:
+    """Whichever ids it has, and whatever they look like, its fingerprint is the same."""
+    in_order = {name: who[name] for name in ("userId", "anonymousId") if name in who}
+    body = {**in_order, "traits": dict(sorted(said.items()))}
+
+    assert composer(rules).fingerprint(body) == composer(rules).fingerprint_of_text(encode(body))
 
 
 @pytest.mark.parametrize(
