@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -49,7 +50,7 @@ states = st.builds(
 )
 steps = st.builds(
     Step,
-    action=st.sampled_from([int(action) for action in Action]),
+    action=st.sampled_from([int(action) for action in Action if action != Action.NOTHING]),
     fingerprint=prints,
     names=bits,
     window=windows,
@@ -87,6 +88,14 @@ SETTLED = [
 """Nothing of these is left for Python."""
 MIXED = [*SETTLED, (TOLD, Step(Action.RESEND, b"old", 5, 2, Told.IN, 1, None, b"two"))]
 """Of these, one action."""
+UNSEEN = [
+    (TOLD._replace(seen=3), Step(Action.LEAVE, b"old", 4, 2, Told.LEFT, 0, None, None)),
+    (TOLD._replace(seen=3), Step(Action.RESEND, b"old", 5, 2, Told.IN, 1, None, b"two")),
+    (TOLD._replace(seen=3), Step(Action.OBSERVE, None, 0, 3, Told.IN, 0, None, None)),
+    (TOLD._replace(seen=4), Step(Action.LEAVE, b"old", 4, 2, Told.LEFT, 0, None, None)),
+]
+"""Users whom a run saw or did not see in the window in which they were seen before."""
+NOT_SEEN = {Action.RESEND, Action.LEAVE}
 OTHER = UserState(b"old", 1, None, 2, Told.IN, True, 1, 1, 1, b"one", b"two")
 
 
@@ -110,6 +119,8 @@ def among(
     others: int = 0,
     forgotten: Collection[int] = (),
     mirrors: bool = True,
+    newest: int = WINDOW + 1,
+    complete: bool = False,
 ) -> example:
     """Return an example of a run that no other one overlaps."""
     return example(
@@ -119,6 +130,8 @@ def among(
         others=others,
         forgotten=set(forgotten),
         mirrors=mirrors,
+        newest=newest,
+        complete=complete,
     )
 
 
@@ -136,6 +149,8 @@ def among(
     others=st.integers(0, 3),
     forgotten=st.sets(st.integers(0, 11), max_size=2),
     mirrors=st.booleans(),
+    newest=st.none() | windows,
+    complete=st.booleans(),
 )
 @among(ORDINARY, ShardFates(0, 12, 12))
 @among(ORDINARY, ShardFates(0, 9, 0), mirrors=False)
@@ -143,6 +158,8 @@ def among(
 @among(SETTLED, ShardFates(0, 9, 9), others=1)
 @among(MIXED, ShardFates(0, 9, 9), others=1)
 @among(MIXED, ShardFates(0, 9, 9, (1,)), forgotten={0})
+@among(UNSEEN, ShardFates(0, 9, 9), others=3, newest=WINDOW - 1, complete=True)
+@among(UNSEEN, ShardFates(0, 9, 9), others=3, newest=WINDOW, complete=True)
 def test_each_user_becomes_what_the_core_says(
     found: list[tuple[UserState | None, Step]],
     overlapped: set[int],
@@ -151,17 +168,22 @@ def test_each_user_becomes_what_the_core_says(
     forgotten: set[int],
     *,
     mirrors: bool,
+    newest: int | None,
+    complete: bool,
 ) -> None:
     """Whatever is stored, whatever the run did and whatever became of its messages.
 
-    The run did nothing about some ``others``, who are stored and stay.
+    The run did nothing about some ``others``, who are stored and stay, but that a complete run
+    which is the newest says that they were seen before it.
     """
-    run, fates = Run(WINDOW, WINDOW + 1, complete=False, mirrors=mirrors), Fates([shard])
+    run = Run.after(newest, window=WINDOW, complete=complete, mirrors=mirrors)
+    fates = Fates([shard])
     found = [(None if at in forgotten else state, step) for at, (state, step) in enumerate(found)]
     with TemporaryDirectory() as folder:
         target, candidate = Path(folder, "target"), Path(folder, "candidate")
-        write(target, candidate, [step for _, step in found], overlapped, mirrors=mirrors)
-        stay = {key_of(100 + at): OTHER for at in range(others)}
+        said = {"complete": complete, "mirrors": mirrors}
+        write(Path(folder), [step for _, step in found], overlapped, newest, said)
+        stay = {key_of(100 + at): OTHER._replace(seen=WINDOW + 1 - at) for at in range(others)}
         known = {key_of(at): state for at, (state, _) in enumerate(found) if state is not None}
         add(target, known | stay, [key_of(at) for at in forgotten])
 
@@ -170,9 +192,12 @@ def test_each_user_becomes_what_the_core_says(
         with closing(tables.connect(target)) as database:
             rows = database.execute(f"SELECT key, {tables.USER_COLUMNS} FROM users")
             stored = {row[0]: tables.user_state(row[1:]) for row in rows}
+            assert (run.newest if complete else newest) == tables.facts(database)["newest"]
+    stay = {key: unseen(state, run) for key, state in stay.items()}
     expected = {
         key_of(at): settle(
-            *(state, step, fates.of(step.position), run),
+            unseen(state, run) if state is not None and step.action in NOT_SEEN else state,
+            *(step, fates.of(step.position), run),
             serial=GENERATION + 1,
             overlaps=state is not None and state.touched in overlapped,
         )
@@ -180,6 +205,11 @@ def test_each_user_becomes_what_the_core_says(
         if at not in forgotten
     }
     assert expected | stay == stored
+
+
+def unseen(state: UserState, run: Run) -> UserState:
+    """Return what the core makes of somebody whom a run did not see."""
+    return state._replace(seen=run.unseen(state.seen))
 
 
 def key_of(at: int) -> bytes:
@@ -198,19 +228,23 @@ def add(target: Path, states: dict[bytes, UserState], forgotten: list[bytes]) ->
 
 
 def write(
-    target: Path,
-    candidate: Path,
+    folder: Path,
     decided: list[Step],
     overlapped: set[int],
-    *,
-    mirrors: bool,
+    newest: int | None,
+    about: Mapping[str, Any],
 ) -> None:
-    """Write a snapshot of nobody, and what a run decided that did not know of some commits."""
+    """Write a snapshot of nobody, and what a run decided that did not know of some commits.
+
+    :param newest: the newest window of a complete pull before it.
+    :param about: what else the run says of itself.
+    """
+    target, candidate = folder / "target", folder / "candidate"
     commits = [(serial, f"run {serial}") for serial in range(1, GENERATION + 1)]
     tables.create_snapshot(target)
     database = tables.connect(target)
     database.executemany("INSERT INTO commits VALUES (?, ?)", commits)
-    now = {"generation": GENERATION, "newest": WINDOW + 1, "names": NAMES}
+    now = {"generation": GENERATION, "newest": newest, "names": NAMES}
     tables.write_facts(database, now)
     tables.close(database)
     tables.create_candidate(candidate)
@@ -221,8 +255,7 @@ def write(
     said = {
         "run": "run",
         "window": WINDOW,
-        "complete": False,
-        "mirrors": mirrors,
+        **about,
         "names": NAMES,
         "known_runs": [run for serial, run in commits if serial not in overlapped],
     }
