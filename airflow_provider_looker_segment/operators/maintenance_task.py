@@ -188,7 +188,11 @@ class Maintenance:
         if now.stopped != record.stopped:
             self._drop(now.stopped, now)
         self._sync.update(
-            lambda known: replace(known, stopped=None, generation=max(generation, known.generation))
+            lambda known: replace(
+                known,
+                stopped=known.stopped if _is_approved(known.stopped) else None,
+                generation=max(generation, known.generation),
+            )
         )
         kept = self._forget_rejects(now, user)
         files = sum(found.deleted for found in kept.values())
@@ -218,8 +222,12 @@ class Maintenance:
         return {folder: rejects.forget(folder, seal, {user}, now=now) for folder in folders}
 
     def _drop(self, stopped: StoppedRun | None, record: SyncRecord) -> None:
-        """Delete a run that waits: they may be in it, and it cannot be approved without them."""
-        if stopped is None:
+        """Delete a run that waits: they may be in it, and it cannot be approved without them.
+
+        One that was approved waits no longer: *identify* leaves them out of it, and what it has
+        sent about others must not be lost.
+        """
+        if stopped is None or _is_approved(stopped):
             return
         self._delete_chunks(stopped)
         store = self._store(record)
@@ -243,6 +251,10 @@ class Maintenance:
             source=record.source,
             remembered=record.generation,
         )
+
+
+def _is_approved(stopped: StoppedRun | None) -> bool:
+    return stopped is not None and bool(stopped.approved_by)
 
 
 def run(

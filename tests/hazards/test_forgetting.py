@@ -97,6 +97,31 @@ def test_who_was_forgotten_after_extract_gets_no_message(begin: Open, mode: str)
     assert (3, 1) == tuple(after.books[name] for name in ("messages", "forgotten"))
 
 
+@pytest.mark.parametrize("mode", ["full", "membership"])
+@pytest.mark.parametrize(
+    ("before", "accepted", "note"), [("identify", 2, "n"), ("report", 3, "new")]
+)
+def test_what_an_approved_run_sends_of_others_is_kept(
+    begin: Open, mode: str, before: str, accepted: int, note: str
+) -> None:
+    """It waits no longer, so it is delivered and reported, and whoever it told of may leave."""
+    choices = MODES.get(mode, {"mode": "full"})
+    first = green(begin(0, users(1, 2), **choices))
+    held = begin(1, users(1, 2, 3, note="new"), **{**choices, "guards": {"max_messages": 1}}).run()
+    flow = begin(2, {}, **choices, approve=held.run_id).extract()
+    if before == "report":
+        flow.identify()
+
+    maintain(first, "forget", "u-2")
+
+    assert {} == flow.identify().report().errors
+    assert (accepted, 3 - accepted) == (flow.books["accepted"], flow.books["forgotten"])
+    assert [note, "new"] == [flow.profiles[user]["note"] for user in ("u-2", "u-3")]
+    assert [] == held.xcoms.chunks()
+    after = green(begin(3, users(1, note="new"), **choices))
+    assert mode == "full" or after.profiles["u-3"]["in_cohort"] is False
+
+
 @pytest.mark.parametrize("has_state_store", [True, False])
 def test_who_is_forgotten_while_identify_goes_on_gets_no_message(
     begin: Open, sandbox: Any, clock: Any, *, has_state_store: bool
