@@ -128,6 +128,8 @@ def run_query(
             for name, value in changed.items()
         ]
         if changed or body["dynamic_fields"] != look.query.get("dynamic_fields"):
+            if not body["query_timezone"]:
+                notes.append(f"query_timezone: '{timezone}', for the Look names none")
             body["query_timezone"] = timezone
         merged = anchored
     body["filters"] = merged

@@ -81,7 +81,10 @@ def test_relative_filters_are_anchored() -> None:
         "users.email": "-NULL",
     }
     assert query.body["query_timezone"] == "UTC"
-    assert query.notes == ("filter users.seen_date: '30 days' is '2019-05-02 to 2019-06-01'",)
+    assert query.notes == (
+        "filter users.seen_date: '30 days' is '2019-05-02 to 2019-06-01'",
+        "query_timezone: 'UTC', for the Look names none",
+    )
     assert saved.query["filters"]["users.seen_date"] == "30 days"
 
 
