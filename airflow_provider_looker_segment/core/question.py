@@ -41,12 +41,13 @@ def body(manifest: Manifest, *, query_url: str = "") -> str:
         names += ["resent", "left", "new_users"]
     counts = [(name.replace("_", " "), getattr(manifest, name)) for name in names]
     facts += [(name, f"{count:,}") for name, count in counts if count is not None]
+    table = [f"| {name} | {_plain(value)} |" for name, value in facts]
+    # The Look heads the table: Markdown knows none without a head.
+    table.insert(1, "|---|---|")
     lines = [
         _plain(manifest.stopped),
         "",
-        "| what | |",
-        "|---|---|",
-        *(f"| {name} | {_plain(value)} |" for name, value in facts),
+        *table,
         "",
     ]
     if query_url:

@@ -30,6 +30,15 @@ def test_the_numbers_are_there() -> None:
     assert "left" not in body
 
 
+def test_the_look_heads_the_table() -> None:
+    """The first row stands where Markdown wants a head, and nothing is shown without a value."""
+    rows = [line for line in question.body(stopped()).splitlines() if line.startswith("|")]
+
+    assert rows[0].startswith("| Look | 42")
+    assert "|---|---|" == rows[1]
+    assert all(row.count("|") == 3 and "| |" not in row for row in rows)
+
+
 def test_a_mode_with_a_snapshot_says_who_left() -> None:
     """Leavers and new users are what a person judges by."""
     manifest = stopped()
