@@ -14,6 +14,9 @@ from airflow_provider_looker_segment.core.counting import counted
 from airflow_provider_looker_segment.core.tally import Tally
 from airflow_provider_looker_segment.exceptions import GuardError, PermanentError
 
+NOTHING_SENT = "Nothing was sent."
+"""Stands between what a guard found and what to do about it."""
+
 _MANY_REPEATS = 10
 """Identical rows that no longer look like the repeats of a join, if there are no others."""
 
@@ -148,7 +151,7 @@ class Guards:
 
 
 def _stopped(where: str, *, should: str, but: str, do: str) -> GuardError:
-    return GuardError(where, should=should, but=but, do=f"Nothing was sent. {do}")
+    return GuardError(where, should=should, but=but, do=f"{NOTHING_SENT} {do}")
 
 
 def _listed(reasons: Mapping[str, int]) -> str:

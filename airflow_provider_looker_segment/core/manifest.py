@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from airflow_provider_looker_segment.core.chunking import Line
+from airflow_provider_looker_segment.core.guards import NOTHING_SENT
 from airflow_provider_looker_segment.core.prepare import envelope
 from airflow_provider_looker_segment.core.tally import Tally
 from airflow_provider_looker_segment.exceptions import PermanentError
@@ -163,7 +164,9 @@ class Manifest:
 
         :param by: who that was; empty where nobody knows.
         """
-        self.warnings.append(f"A guard was overruled{by and f' by {by}'}. {self.stopped}")
+        # What the guard said then goes on with what is not true any more, and with what to do.
+        found = self.stopped.partition(NOTHING_SENT)[0].strip()
+        self.warnings.append(f"A guard was overruled{by and f' by {by}'}. {found}")
         self.stopped = ""
 
     def as_dict(self) -> dict[str, Any]:
