@@ -42,8 +42,18 @@ def look_id(said: Any) -> str:
 
 
 def text_of(name: str, said: Any) -> str:
-    """Read text; empty where nothing was said."""
+    """Read text; empty where nothing was said.
+
+    :raises PermanentError: when it is several things.
+    """
     _refuse_undefined(name, said)
+    if isinstance(said, AbstractMapping | list | tuple | set | frozenset):
+        raise PermanentError(
+            f"Argument `{name}`:",
+            should="be one text",
+            but=f"it is a {type(said).__name__}",
+            do="Write the text itself.",
+        )
     return "" if _is_nothing(said) else str(said).strip()
 
 

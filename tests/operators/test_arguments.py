@@ -27,6 +27,14 @@ def test_an_empty_look_id_is_refused(said: Any) -> None:
         arguments.look_id(said)
 
 
+@pytest.mark.parametrize("said", [{"path": "file:///rejects", "local": True}, ["42"], {}, ("1",)])
+def test_what_is_no_text_is_refused(said: Any) -> None:
+    """Written out as text, it would be the name of a folder that nobody meant."""
+    with pytest.raises(PermanentError, match="`rejects`") as caught:
+        arguments.text_of("rejects", said)
+    assert "file:" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("said", "read"),
     [
