@@ -78,7 +78,7 @@ types: $(READY) ## check types, strictly
 
 docs: $(READY) ## build the documentation into docs/_build/html and run the examples in docstrings
 	$(PY) -m sphinx -n -W --keep-going -q -b html docs docs/_build/html
-	$(PY) -m pytest -q --doctest-modules airflow_provider_looker_segment/core airflow_provider_looker_segment/exceptions.py
+	$(PY) -m pytest -q --doctest-modules airflow_provider_looker_segment
 
 wheel: $(READY) ## build the wheel and try it in an empty environment
 	@sh .ci/wheel $(ENVIRONMENT) $(CONSTRAINTS)

@@ -19,7 +19,7 @@ def printable(text: str) -> str:
     r"""Escape what a terminal would act upon, as JSON writes it.
 
     >>> printable("a\x9b31m")
-    'a\\\\u009b31m'
+    'a\\u009b31m'
     """
     return _ACTS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
