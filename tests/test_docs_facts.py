@@ -144,6 +144,17 @@ def test_what_the_tables_call_templated_is_templated() -> None:
             assert templated == fields
 
 
+def test_every_room_is_on_the_plan() -> None:
+    """Whoever reads the code is told what each file and folder at the top is for."""
+    plan_of_rooms = section("architecture.md", "Rooms")
+    rooms = {
+        f"{path.name}/" if path.is_dir() else path.name
+        for path in PACKAGE.iterdir()
+        if path.suffix == ".py" or (path.is_dir() and path.name != "__pycache__")
+    }
+    assert [room for room in sorted(rooms) if room not in plan_of_rooms] == []
+
+
 def test_every_setting_is_documented() -> None:
     """Each key that the packaged schemas allow has a row in a table."""
     for name, page in (("mapping", "mapping.md"), ("guards", "delivery.md")):
