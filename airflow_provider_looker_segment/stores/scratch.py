@@ -15,7 +15,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 
-_PREFIX = "looker-segment-"
+_PREFIX = "looker-segment-scratch-"
+"""Of no other folders: the sandbox and the tests have some, too."""
+
 _LOCKED_WITHIN_S = 60
 """Seconds after which whoever has made a folder has locked it, too."""
 

@@ -77,10 +77,19 @@ def test_two_folders_of_one_process_leave_each_other_alone() -> None:
 
 def test_a_folder_that_may_not_be_locked_yet_is_left_alone(place: Path) -> None:
     """Somebody may have made it this very moment."""
-    made = place / "looker-segment-new"
+    made = place / "looker-segment-scratch-new"
     made.mkdir()
     with scratch_folder():
         assert made.exists()
+
+
+def test_other_folders_of_this_project_are_left_alone(place: Path) -> None:
+    """The sandbox and the tests lock none of theirs."""
+    other = place / "looker-segment-demo-x"
+    other.mkdir()
+    os.utime(other, (LONG_AGO, LONG_AGO))
+    with scratch_folder():
+        assert other.exists()
 
 
 def test_nothing_is_deleted_through_a_link(
@@ -89,7 +98,7 @@ def test_nothing_is_deleted_through_a_link(
     """Temporary folders are everybody's, and anybody may put a link there."""
     others = tmp_path_factory.mktemp("others")
     (others / "file").touch()
-    (place / "looker-segment-link").symlink_to(others)
+    (place / "looker-segment-scratch-link").symlink_to(others)
     os.utime(others, (LONG_AGO, LONG_AGO))
     with scratch_folder():
         assert (others / "file").exists()
