@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
-from typing import TextIO
+from typing import Any, TextIO
 
 _ROLE = "_AIRFLOW_PROCESS_CONTEXT"
 """Without it Airflow looks for connections in the environment and in secrets backends only.
@@ -50,17 +50,19 @@ def _logs_on(stream: TextIO) -> Iterator[None]:
         and handler.stream in (sys.stdout, sys.__stdout__)
     ]
     was = [handler.setStream(stream) for handler in moved]
-    for handler in moved:
-        handler.addFilter(_without_traceback)
+    factory = logging.getLogRecordFactory()
+
+    def without_traceback(*args: Any, **words: Any) -> logging.LogRecord:
+        # It quotes what the terminal need not show, such as a statement with its parameters.
+        record = factory(*args, **words)
+        record.exc_info = None
+        return record
+
+    # Not a filter: Airflow 3.1 starts, with handlers of its own, only when it is asked.
+    logging.setLogRecordFactory(without_traceback)
     try:
         yield
     finally:
+        logging.setLogRecordFactory(factory)
         for handler, before in zip(moved, was, strict=True):
-            handler.removeFilter(_without_traceback)
             handler.setStream(before)
-
-
-def _without_traceback(record: logging.LogRecord) -> bool:
-    """Keep what an error quotes, such as a statement with its parameters, off the terminal."""
-    record.exc_info = record.exc_text = None
-    return True
