@@ -11,11 +11,14 @@ import argparse
 import contextlib
 import json
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 from airflow_provider_looker_segment.cli.shell import connections
-from airflow_provider_looker_segment.core.sync import StoppedRun
 from airflow_provider_looker_segment.exceptions import TransientError
+from airflow_provider_looker_segment.operators.history import GOING_ON
 from airflow_provider_looker_segment.operators.maintenance_task import Maintenance
+from airflow_provider_looker_segment.stores.chunks import CHUNK_PREFIX
 from airflow_provider_looker_segment.stores.syncs import SyncStore
 
 
@@ -90,39 +93,47 @@ def _do(
 ) -> int:
     with connections():
         sync = SyncStore(options.sync, _Variables())
-        maintenance = Maintenance(sync, _delete_chunks, show_values=show_values)
+        maintenance = Maintenance(sync, _Runs(), show_values=show_values)
         said = maintenance.do(action, user)
     print(json.dumps(said, indent=2, ensure_ascii=False))
     return 1 if said.get("state") == "unknown" else 0
 
 
-def _delete_chunks(stopped: StoppedRun) -> None:
-    from airflow.models.xcom import XComModel  # noqa: PLC0415 - needs Airflow's database
+class _Runs:
+    """The runs of a sync, where no task runs."""
 
-    place = {"dag_id": stopped.dag_id, "run_id": stopped.run_id, "task_id": stopped.task_id}
-    _purge(place, stopped.map_index)
-    XComModel.clear(
-        dag_id=stopped.dag_id,
-        task_id=stopped.task_id,
-        run_id=stopped.run_id,
-        map_index=stopped.map_index,
-    )
+    def goes_on(self, about: Mapping[str, Any]) -> bool:
+        """Whether Airflow has not ended the DAG run."""
+        from airflow.models.dagrun import DagRun  # noqa: PLC0415 - needs Airflow's database
+        from airflow.utils.session import create_session  # noqa: PLC0415
+        from sqlalchemy import select  # noqa: PLC0415
 
+        query = select(DagRun.state).filter_by(dag_id=about["dag_id"], run_id=about["run_id"])
+        with create_session() as session:
+            return session.scalar(query) in GOING_ON
 
-def _purge(place: dict[str, str], map_index: int) -> None:
-    """Delete what an XCom backend keeps in files."""
-    from types import SimpleNamespace  # noqa: PLC0415
+    def delete_chunks(self, about: Mapping[str, Any]) -> bool:
+        """Delete a run's chunks; tell whether there were any."""
+        from types import SimpleNamespace  # noqa: PLC0415
 
-    from airflow.models.xcom import XComModel  # noqa: PLC0415
-    from airflow.sdk.execution_time.xcom import XCom  # noqa: PLC0415
-    from airflow.utils.session import create_session  # noqa: PLC0415
-    from sqlalchemy import select  # noqa: PLC0415
+        from airflow.models.xcom import XComModel  # noqa: PLC0415
+        from airflow.sdk.execution_time.xcom import XCom  # noqa: PLC0415
+        from airflow.utils.session import create_session  # noqa: PLC0415
+        from sqlalchemy import select  # noqa: PLC0415
 
-    columns = {**place, "map_index": map_index}
-    with create_session() as session:
-        for row in session.scalars(select(XComModel).filter_by(**columns)):
-            value = row.value
-            with contextlib.suppress(TypeError, ValueError):
-                # Some versions keep values as JSON texts, others as what these say.
-                value = json.loads(value)
-            XCom.purge(SimpleNamespace(value=value))
+        query = select(XComModel).filter_by(**about)
+        with create_session() as session:
+            # One after the other: together they may be more than there is memory for.
+            keys = session.scalars(query.with_only_columns(XComModel.key)).all()
+            keys = [key for key in keys if key.startswith(CHUNK_PREFIX)]
+            for key in keys:
+                row = session.scalars(query.filter_by(key=key)).one()
+                value = row.value
+                with contextlib.suppress(TypeError, ValueError):
+                    # Some versions keep values as JSON texts, others as what these say.
+                    value = json.loads(value)
+                # An XCom backend may keep it in a file.
+                XCom.purge(SimpleNamespace(value=value))
+                session.delete(row)
+                session.flush()
+        return bool(keys)

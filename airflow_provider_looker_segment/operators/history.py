@@ -31,7 +31,9 @@ from airflow_provider_looker_segment.stores.snapshot_folder import SnapshotFolde
 from airflow_provider_looker_segment.stores.snapshots import SnapshotStore, run_name
 from airflow_provider_looker_segment.stores.syncs import SyncStore
 
-_GOING_ON = ["queued", "running"]
+GOING_ON = ["queued", "running"]
+"""States of DAG runs."""
+
 _STOPPED = "stopped"
 
 
@@ -77,6 +79,9 @@ class RunHistory:
         return "" if self.store is None else run_of(self.ti)
 
     def __enter__(self) -> Self:
+        if not self.is_dry_run:
+            # Before it is asked who was forgotten: whoever forgets somebody later finds the chunks.
+            self.sync.note_chunks(about_of(self.ti))
         self._tombstones = Forgotten(self.sync)
         self._forgotten = self._tombstones.keys
         if not self.is_dry_run:
@@ -187,6 +192,9 @@ class RunHistory:
 
     def push(self) -> None:
         """Store what was decided, before anything of it is sent."""
+        if not self.is_dry_run:
+            # Another run may have noted itself at the same moment; by now both can be noted.
+            self.sync.note_chunks(about_of(self.ti))
         if self._diff is not None and self.store is not None:
             self._users_in = self._diff.users_in
             self._diff.close()
@@ -195,8 +203,11 @@ class RunHistory:
 
     def discard(self) -> None:
         """Take back what was stored, because nothing of it will be sent."""
-        if self.store is not None and not self.is_dry_run:
+        if self.is_dry_run:
+            return
+        if self.store is not None:
             self.store.discard(self.run)
+        self.sync.note_no_chunks(about_of(self.ti))
 
     def stop(self, manifest: Manifest) -> None:
         """Remember a run that a guard stopped, in place of an earlier one."""
@@ -214,6 +225,8 @@ class RunHistory:
             run=self.run,
         )
         self.sync.update(lambda record: replace(record, stopped=stopped))
+        # The record knows of them now.
+        self.sync.note_no_chunks(about_of(self.ti))
 
     def _drop_own_stopped(self) -> None:
         """Forget what an earlier try of this very task left for approval: its chunks are gone."""
@@ -260,7 +273,7 @@ class RunHistory:
         mine = about_of(self.ti)
         is_cleared = {name: about.get(name) for name in mine} == mine
         if not is_cleared and self.ti.get_dr_count(
-            dag_id=dag_id, run_ids=[run_id], states=_GOING_ON
+            dag_id=dag_id, run_ids=[run_id], states=GOING_ON
         ):
             return
         name = task_id if about["map_index"] < 0 else f"{task_id}_{about['map_index']}"
@@ -382,5 +395,5 @@ def _is_being_delivered(stopped: StoppedRun, ti: Any) -> bool:
     deliverer = stopped.approved_by
     if not deliverer or (stopped.dag_id, deliverer) == (ti.dag_id, ti.run_id):
         return False
-    count = ti.get_dr_count(dag_id=stopped.dag_id, run_ids=[deliverer], states=_GOING_ON)
+    count = ti.get_dr_count(dag_id=stopped.dag_id, run_ids=[deliverer], states=GOING_ON)
     return bool(count)

@@ -6,11 +6,10 @@ A sync's id and an action enter, an answer of plain JSON leaves. Nothing is ever
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_looker_segment.connections import SegmentSettings
 from airflow_provider_looker_segment.core.identity import anonymous_id_of, trimmed
@@ -19,7 +18,7 @@ from airflow_provider_looker_segment.core.sync import StoppedRun, SyncRecord
 from airflow_provider_looker_segment.exceptions import PermanentError
 from airflow_provider_looker_segment.operators import arguments
 from airflow_provider_looker_segment.operators.errors import airflow_errors
-from airflow_provider_looker_segment.operators.history import open_store
+from airflow_provider_looker_segment.operators.history import GOING_ON, open_store
 from airflow_provider_looker_segment.stores import chunks, rejects
 from airflow_provider_looker_segment.stores.chunks import Seal
 from airflow_provider_looker_segment.stores.snapshots import SnapshotStore
@@ -60,23 +59,68 @@ _REJECTS_UNREAD = (
     "there or by forgetting once more"
 )
 
+_OPEN_RUNS = (
+    "The chunks of the runs in `open_runs`, which go on, may hold them: nothing of it is sent, and "
+    "a run's report deletes its chunks. Where Airflow ends one without its report, forget the user "
+    "once more"
+)
+_DELETED_CHUNKS = (
+    "The chunks of the runs in `deleted_chunks`, which Airflow ended without a report, are deleted"
+)
+
+
+class Runs(Protocol):
+    """What is in Airflow of a sync's runs, as a task or as a command reaches it.
+
+    A run is told by its extract task: ``dag_id``, ``run_id``, ``task_id`` and ``map_index``.
+    """
+
+    def goes_on(self, about: Mapping[str, Any]) -> bool:
+        """Whether Airflow has not ended the DAG run."""
+
+    def delete_chunks(self, about: Mapping[str, Any]) -> bool:
+        """Delete a run's chunks; tell whether there were any."""
+
+
+class TaskRuns:
+    """A sync's runs, from within a task.
+
+    :param ti: any task instance.
+    """
+
+    def __init__(self, ti: Any) -> None:
+        self._ti = ti
+
+    def goes_on(self, about: Mapping[str, Any]) -> bool:
+        """Whether Airflow has not ended the DAG run."""
+        dag_id, run_ids = about["dag_id"], [about["run_id"]]
+        return bool(self._ti.get_dr_count(dag_id=dag_id, run_ids=run_ids, states=GOING_ON))
+
+    def delete_chunks(self, about: Mapping[str, Any]) -> bool:
+        """Delete a run's chunks; tell whether there were any."""
+        place: dict[str, Any] = {name: about[name] for name in ("task_id", "map_index")}
+        place["of"] = about["dag_id"], about["run_id"]
+        count = chunks.count(self._ti, **place)
+        chunks.delete(self._ti, count, **place)
+        return bool(count)
+
 
 class Maintenance:
     """One sync, between its runs.
 
-    :param delete_chunks: deletes those of a run that waits for approval.
+    :param runs: its runs in Airflow.
     :param show_values: whether ``why`` may name a user's traits: a pivot's value is in such names.
     """
 
     def __init__(
         self,
         sync: SyncStore,
-        delete_chunks: Callable[[StoppedRun], None],
+        runs: Runs,
         *,
         show_values: bool = False,
     ) -> None:
         self._sync = sync
-        self._delete_chunks = delete_chunks
+        self._runs = runs
         self._show_values = show_values
 
     def do(self, action: str, user: str = "") -> dict[str, Any]:
@@ -87,7 +131,9 @@ class Maintenance:
         :raises PermanentError: when the sync is unknown, or a user is missing.
         """
         record = self._sync.read()
-        if record == SyncRecord():
+        # The first run of a sync in `full` has nothing in its record before it sends.
+        is_known = record != SyncRecord() or self._sync.unreported() or self._sync.forgotten()
+        if not is_known:
             raise PermanentError(
                 f"Sync {self._sync.sync_id!r}:",
                 should="have had a run",
@@ -166,7 +212,7 @@ class Maintenance:
 
     def _clear(self, record: SyncRecord) -> None:
         if record.stopped is not None:
-            self._delete_chunks(record.stopped)
+            self._runs.delete_chunks(record.stopped.about)
         store = self._store(record)
         if store is not None:
             store.reset()
@@ -201,6 +247,11 @@ class Maintenance:
             says += ". " + _FORGOTTEN_WITHOUT_SNAPSHOT
         elif not is_known and not files:
             says += ". " + _FORGOTTEN_UNKNOWN
+        open_runs, deleted_chunks = self._forget_chunks()
+        if deleted_chunks:
+            says += ". " + _DELETED_CHUNKS
+        if open_runs:
+            says += ". " + _OPEN_RUNS
         unread = {place: found.unread for place, found in kept.items() if found.unread != 0}
         if unread:
             says += ". " + _REJECTS_UNREAD
@@ -209,7 +260,25 @@ class Maintenance:
             "says": says,
             "deleted_rejects": files,
             "unread_rejects": unread,
+            "deleted_chunks": deleted_chunks,
+            "open_runs": open_runs,
         }
+
+    def _forget_chunks(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Delete the chunks of runs that Airflow has ended, whoever is in them.
+
+        :return: the runs that go on, and those whose chunks were deleted.
+        """
+        open_runs, deleted = [], []
+        for about in self._sync.unreported():
+            run = {name: about[name] for name in ("dag_id", "run_id")}
+            if self._runs.goes_on(about):
+                open_runs.append(run)
+                continue
+            if self._runs.delete_chunks(about):
+                deleted.append(run)
+            self._sync.note_no_chunks(about)
+        return open_runs, deleted
 
     @staticmethod
     def _forget_rejects(record: SyncRecord, user: str) -> dict[str, rejects.Forgetting]:
@@ -229,7 +298,7 @@ class Maintenance:
         """
         if stopped is None or _is_approved(stopped):
             return
-        self._delete_chunks(stopped)
+        self._runs.delete_chunks(stopped.about)
         store = self._store(record)
         if store is not None and stopped.run:
             store.discard(stopped.run)
@@ -261,11 +330,10 @@ def run(
     operator: SnapshotMaintenanceOperator, context: Context, actions: Sequence[str]
 ) -> dict[str, Any]:
     """Do one of some actions; return what was found."""
-    delete_chunks = partial(chunks.delete_stopped, context["ti"])
     with airflow_errors():
         action = arguments.choice("action", operator.action, actions)
         sync = SyncStore(arguments.text_of("sync_id", operator.sync_id))
         user = arguments.text_of("user", operator.user)
-        said = Maintenance(sync, delete_chunks).do(action, user)
+        said = Maintenance(sync, TaskRuns(context["ti"])).do(action, user)
         operator.log.info("%s", json.dumps(said, indent=2))
         return said

@@ -77,6 +77,9 @@ def run(operator: SegmentReportOperator, context: Context) -> dict[str, Any]:
             commit(manifest, Fates(shard.fates for shard in shards), sync)
         finally:
             trouble = _delete_chunks(operator, ti, said)
+        if trouble is None:
+            extract = {"task_id": operator.extract_task_id, "map_index": -1}
+            sync.note_no_chunks({"dag_id": ti.dag_id, "run_id": ti.run_id, **extract})
         guards = Guards.of(arguments.settings("guards", operator.guards))
         metrics.count(report.as_dict(), dag_id=operator.dag_id)
         try:

@@ -26,6 +26,7 @@ from airflow_provider_looker_segment.exceptions import PermanentError
 FORMAT = 1
 MANIFEST_KEY = "manifest"
 RECEIPT_KEY = "receipt"
+CHUNK_PREFIX = "chunk_"
 STOPPED_SHARDS_KEY = "stopped_shards"
 APPROVAL_KEY = "approval"
 
@@ -43,7 +44,7 @@ def chunk_key(index: int) -> str:
     >>> chunk_key(7)
     'chunk_00007'
     """
-    return f"chunk_{index:05d}"
+    return f"{CHUNK_PREFIX}{index:05d}"
 
 
 class Seal:
@@ -190,11 +191,15 @@ def delete_stopped(ti: Any, stopped: StoppedRun) -> None:
     )
 
 
-def count(ti: Any, *, task_id: str, map_index: int = -1) -> int:
-    """Count the chunks of an extract task that left no manifest."""
+def count(ti: Any, *, task_id: str, map_index: int = -1, of: tuple[str, str] | None = None) -> int:
+    """Count the chunks of an extract task, which may have left no manifest.
+
+    :param of: see :func:`delete`.
+    """
+    dag_id, run_id = of or (ti.dag_id, ti.run_id)
+    place = {"dag_id": dag_id, "run_id": run_id, "task_ids": task_id, "map_indexes": map_index}
     for index in itertools.count():
-        key = chunk_key(index)
-        if ti.xcom_pull(task_ids=task_id, key=key, map_indexes=map_index) is None:
+        if ti.xcom_pull(key=chunk_key(index), **place) is None:
             return index
     raise AssertionError  # pragma: no cover - the loop has no other end
 

@@ -11,8 +11,8 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterable
-from typing import Protocol
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol, TypeVar
 
 from airflow_provider_looker_segment.core.identity import fingerprint
 from airflow_provider_looker_segment.core.sync import SyncRecord
@@ -26,6 +26,10 @@ SETTLE_S = 0.5
 read them before this write has written by then."""
 
 _SETTLE_TIMES = 60
+_MOST_UNREPORTED = 100
+"""Runs whose chunks may be there: a DAG without a report leaves those of each of its runs."""
+
+_Known = TypeVar("_Known")
 
 
 class Variables(Protocol):
@@ -125,20 +129,7 @@ class SyncStore:
         :return: the record as it is then.
         :raises TransientError: when others overwrite it again and again.
         """
-        record = self.read()
-        for _ in range(_SETTLE_TIMES):
-            changed = change(record)
-            if changed == record:
-                return record
-            self.write(changed)
-            time.sleep(settle_s)
-            record = self.read()
-        raise TransientError(
-            f"Sync {self.sync_id!r}:",
-            should="remember what its runs note",
-            but="other runs overwrite it again and again",
-            do="The task is retried; max_active_runs=1 avoids it.",
-        )
+        return self._settle(self.read, change, self.write, settle_s=settle_s)
 
     def seal(self) -> SnapshotSeal:
         """Return what hides this sync's users; the first call makes its secret."""
@@ -170,19 +161,65 @@ class SyncStore:
         """
         wanted = frozenset(keys)
         description = f"Keyed hashes of users whom the sync {self.sync_id} must not send"
-        known = self.forgotten()
+
+        def write(known: frozenset[bytes]) -> None:
+            text = json.dumps(sorted(key.hex() for key in known))
+            self._variables.set(self._key("forgotten"), text, description)
+
+        self._settle(self.forgotten, lambda known: known | wanted, write, settle_s=SETTLE_S)
+
+    def unreported(self) -> list[dict[str, Any]]:
+        """Return the extract tasks whose chunks no report has deleted yet, the latest last."""
+        text = self._variables.get(self._key("unreported"))
+        found: list[dict[str, Any]] = json.loads(text) if text else []
+        return found
+
+    def note_chunks(self, about: Mapping[str, Any]) -> None:
+        """Note that there may be chunks from now on, before the first is stored.
+
+        :param about: which extract task stores them.
+        """
+        own = dict(about)
+        self._change_unreported(
+            lambda runs: runs if own in runs else [*runs, own][-_MOST_UNREPORTED:]
+        )
+
+    def note_no_chunks(self, about: Mapping[str, Any]) -> None:
+        """Note that an extract task has no chunks any more."""
+        self._change_unreported(lambda runs: [known for known in runs if known != about])
+
+    def _change_unreported(
+        self, change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
+    ) -> None:
+        description = f"Runs of the sync {self.sync_id} whose chunks may be there"
+
+        def write(runs: list[dict[str, Any]]) -> None:
+            self._variables.set(self._key("unreported"), json.dumps(runs), description)
+
+        self._settle(self.unreported, change, write)
+
+    def _settle(
+        self,
+        read: Callable[[], _Known],
+        change: Callable[[_Known], _Known],
+        write: Callable[[_Known], None],
+        *,
+        settle_s: float = 0.0,
+    ) -> _Known:
+        """Change what a variable says, once more where somebody else wrote meanwhile."""
+        known = read()
         for _ in range(_SETTLE_TIMES):
-            if wanted <= known:
-                return
-            all_keys = sorted(key.hex() for key in known | wanted)
-            self._variables.set(self._key("forgotten"), json.dumps(all_keys), description)
-            time.sleep(SETTLE_S)
-            known = self.forgotten()
+            changed = change(known)
+            if changed == known:
+                return known
+            write(changed)
+            time.sleep(settle_s)
+            known = read()
         raise TransientError(
             f"Sync {self.sync_id!r}:",
-            should="remember whom nothing may be sent to",
-            but="others who forget users overwrite it again and again",
-            do="Forget the user once more when they are done.",
+            should="remember what is noted of it",
+            but="others overwrite it again and again",
+            do="Try again when they are done; in a DAG, max_active_runs=1 avoids it.",
         )
 
     def _key(self, what: str) -> str:

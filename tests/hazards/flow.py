@@ -7,6 +7,7 @@ between is played here: XCom is a dict of JSON texts, a try is a call.
 from __future__ import annotations
 
 import json
+from collections import ChainMap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -93,8 +94,9 @@ class TaskInstance:
         key: str = "return_value",
         map_indexes: int = -1,
         run_id: str | None = None,
+        dag_id: str | None = None,
     ) -> Any:
-        """Read a value of any task of this run, or of another."""
+        """Read a value of any task of this run, or of another, whichever DAG that is of."""
         xcoms = self.xcoms if run_id is None else self.flows[run_id].xcoms
         text = xcoms.texts.get((task_ids, map_indexes, key))
         return None if text is None else json.loads(text)
@@ -140,7 +142,7 @@ class Flow:
     errors: dict[str, BaseException] = field(default_factory=dict)
     states: dict[str, str] = field(default_factory=dict)
     stores: dict[str, States] = field(default_factory=dict)
-    flows: Mapping[str, Flow] = field(default_factory=dict)
+    flows: dict[str, Flow] = field(default_factory=dict)
     is_over: bool = False
 
     @property
@@ -163,7 +165,7 @@ class Flow:
             self.run_id,
             try_number=tries,
             dag_id=self.dag_id,
-            flows={**self.flows, self.run_id: self},
+            flows=ChainMap({self.run_id: self}, self.flows),
         )
         context = {
             "ti": ti,

@@ -20,8 +20,8 @@ from tests.hazards.cohorts import (
     maintain,
     users,
 )
-from tests.hazards.conftest import BATCH, SMALL_BATCHES
-from tests.hazards.flow import MOMENT, Flow, XComs, connect
+from tests.hazards.conftest import BATCH, RESULT, SMALL_BATCHES
+from tests.hazards.flow import MOMENT, Flow, Place, XComs, connect
 
 
 @pytest.mark.parametrize("mode", ["full", "changed", "membership", "clear"])
@@ -76,23 +76,20 @@ def test_nothing_of_a_forgotten_user_is_left(begin: Open, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("mode", ["full", *MODES])
 def test_who_was_forgotten_after_extract_gets_no_message(begin: Open, mode: str) -> None:
-    """What is in the chunks about them is left out, also in a run that was over, and counted."""
+    """What is in the chunks of a run that goes on is left out, and counted."""
     choices = MODES.get(mode, {"mode": "full"})
     first = green(begin(0, users(1, 2, 3, 4), **choices))
-    dead = begin(1, users(1, 2, 4, 5, note="new"), **choices).extract()
-    dead.is_over = True
+    later = begin(1, users(1, 2, 4, 5, note="new"), **choices).extract()
     for user in ("u-2", "u-3"):
         maintain(first, "forget", user)
     before = len(first.sent)
-    # Airflow ended the run; somebody clears what comes after extract.
-    dead.is_over = False
-    assert {} == dead.identify().report().errors
+    assert {} == later.identify().report().errors
 
     about = [message["userId"] for message in first.sent[before:]]
     assert ["u-1", "u-4", "u-5"] == sorted(about)
     left = 1 if choices["mode"] == "mirror" else 0
     names = ("messages", "accepted", "not_sent", "forgotten")
-    assert (3, 3, 0, 1 + left) == tuple(dead.books[name] for name in names)
+    assert (3, 3, 0, 1 + left) == tuple(later.books[name] for name in names)
     after = green(begin(2, users(1, 2, 4, 5, note="newer"), **choices))
     assert (3, 1) == tuple(after.books[name] for name in ("messages", "forgotten"))
 
@@ -120,6 +117,110 @@ def test_what_an_approved_run_sends_of_others_is_kept(
     assert [] == held.xcoms.chunks()
     after = green(begin(3, users(1, note="new"), **choices))
     assert mode == "full" or after.profiles["u-3"]["in_cohort"] is False
+
+
+@pytest.mark.parametrize("mode", ["full", "changed"])
+@pytest.mark.parametrize("lost", [(), ("manifest",)], ids=["ended", "killed"])
+def test_chunks_of_a_run_that_will_not_be_reported_are_deleted(
+    begin: Open, mode: str, lost: tuple[str, ...]
+) -> None:
+    """Airflow has ended it, after extract or within; what it would have sent can be read again."""
+    first = green(begin(0, users(1, 2), mode=mode))
+    dead = begin(1, users(1, 2, note="new"), mode=mode).extract()
+    for key in lost:
+        del dead.xcoms.texts["extract", -1, key]
+    dead.is_over = True
+
+    said = maintain(first, "forget", "u-2")
+
+    assert [] == dead.xcoms.chunks()
+    assert ([{"dag_id": "hazards", "run_id": dead.run_id}], []) == (
+        said["deleted_chunks"],
+        said["open_runs"],
+    )
+    assert "`deleted_chunks`" in said["says"]
+    assert [] == maintain(first, "forget", "u-1")["deleted_chunks"]
+    before = len(first.sent)
+    dead.is_over = False
+    dead.clear("extract")
+    green(dead)
+    assert [] == first.sent[before:]
+    assert 2 == dead.books["forgotten"]
+
+
+def test_chunks_of_a_run_that_goes_on_are_told_of_until_it_is_reported(begin: Open) -> None:
+    """Others are in them too; whoever forgets somebody learns which runs to look at."""
+    first = green(begin(0, users(1, 2), mode="full"))
+    flow = begin(1, users(1, 2, note="new"), mode="full").extract()
+
+    said = maintain(first, "forget", "u-2")
+
+    assert [{"dag_id": "hazards", "run_id": flow.run_id}] == said["open_runs"]
+    assert "`open_runs`" in said["says"]
+    assert flow.xcoms.chunks()
+    assert {} == flow.identify().report().errors
+    assert [] == SyncStore(first.books["sync_id"]).unreported()
+    after = maintain(first, "forget", "u-2")
+    assert ([], []) == (after["open_runs"], after["deleted_chunks"])
+    assert "_runs`" not in after["says"]
+
+
+@pytest.mark.parametrize("ends", ["failed", "stopped"])
+def test_runs_that_left_no_chunks_are_not_told_of(begin: Open, sandbox: Any, ends: str) -> None:
+    """What a failed extract had stored is gone; what waits for approval is deleted as such."""
+    first = green(begin(0, users(1, 2), mode="full"))
+    if ends == "failed":
+        flow = begin(1, users(1, 2), mode="full")
+        sandbox.looker_faults.clear()
+        sandbox.looker_faults.add("body", body='{"data":[', path=RESULT, times=1)
+        flow.extract()
+    else:
+        flow = begin(1, users(1, 2, 3), mode="full", guards={"max_messages": 1}).extract()
+    assert "extract" in flow.errors
+    assert [] == SyncStore(first.books["sync_id"]).unreported()
+
+    said = maintain(first, "forget", "u-2")
+
+    assert ([], []) == (said["open_runs"], said["deleted_chunks"])
+    assert [] == flow.xcoms.chunks()
+
+
+def test_a_first_run_is_known_before_it_has_sent_anything(begin: Open) -> None:
+    """Whoever is forgotten meanwhile gets no message by it."""
+    flow = begin(0, users(1, 2), mode="full", sync_id="one").extract()
+
+    said = maintain(flow, "forget", "u-2", sync_id="one")
+
+    assert 1 == len(said["open_runs"])
+    assert {} == flow.identify().report().errors
+    assert ["u-1"] == [message["userId"] for message in flow.sent]
+
+
+def test_a_run_is_noted_before_its_first_chunk_is_stored(begin: Open) -> None:
+    """Else a worker could be killed in between, and nobody would know of the chunk."""
+    noted: list[Any] = []
+
+    class Table(dict[Place, str]):
+        """Airflow's table of XComs."""
+
+        def __setitem__(self, place: Place, text: str) -> None:
+            if place[-1] == "chunk_00000":
+                noted.extend(SyncStore("one").unreported())
+            super().__setitem__(place, text)
+
+    flow = begin(0, users(1), mode="full", sync_id="one")
+    flow.xcoms.texts = Table()
+    flow.extract()
+
+    assert [flow.run_id] == [about["run_id"] for about in noted]
+
+
+def test_a_dry_run_notes_nothing(begin: Open) -> None:
+    """It stores no chunks."""
+    flow = begin(0, users(1), mode="full", sync_id="one", is_dry_run=True).extract()
+
+    with pytest.raises(Exception, match="nothing is known of it"):
+        maintain(flow, "forget", "u-1", sync_id="one")
 
 
 @pytest.mark.parametrize("has_state_store", [True, False])

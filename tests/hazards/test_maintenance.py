@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from airflow_provider_looker_segment.core.sync import StoppedRun, SyncRecord
+from airflow_provider_looker_segment.core.sync import SyncRecord
 from airflow_provider_looker_segment.operators.maintenance_task import Maintenance
 from airflow_provider_looker_segment.stores.syncs import SyncStore
 from tests.hazards.cohorts import (
@@ -37,7 +39,7 @@ def test_a_sync_can_be_looked_into(begin: Open) -> None:
     ]
     assert 3 == maintain(flow, "why", "u-1")["traits"]
     assert "note" not in json.dumps(maintain(flow, "why", "u-1"))
-    named = Maintenance(SyncStore(flow.books["sync_id"]), _no_chunks, show_values=True)
+    named = Maintenance(SyncStore(flow.books["sync_id"]), _Runs(), show_values=True)
     assert ["name", "note", "in_cohort"] == named.do("why", "u-1")["names"]
 
 
@@ -51,12 +53,17 @@ def test_a_reset_forgets_what_came_about_meanwhile(begin: Open) -> None:
     later = replace(first.stopped, run_id="later")
     deleted = []
 
-    def stopped_meanwhile(stopped: StoppedRun) -> None:
-        deleted.append(stopped.run_id)
-        if len(deleted) == 1:
-            sync.write(replace(first, stopped=later, rejects="file:///elsewhere"))
+    class StoppedMeanwhile(_Runs):
+        """A run is stopped while another one's chunks are deleted."""
 
-    Maintenance(sync, stopped_meanwhile).do("reset")
+        def delete_chunks(self, about: Mapping[str, Any]) -> bool:
+            """Note whose they are."""
+            deleted.append(about["run_id"])
+            if len(deleted) == 1:
+                sync.write(replace(first, stopped=later, rejects="file:///elsewhere"))
+            return True
+
+    Maintenance(sync, StoppedMeanwhile()).do("reset")
 
     assert [held.run_id, "later"] == deleted
     assert SyncRecord(rejects="file:///elsewhere", segment_conn_id=first.segment_conn_id) == (
@@ -64,8 +71,16 @@ def test_a_reset_forgets_what_came_about_meanwhile(begin: Open) -> None:
     )
 
 
-def _no_chunks(stopped: StoppedRun) -> None:
-    raise AssertionError(stopped)
+class _Runs:
+    """No run is asked about."""
+
+    def goes_on(self, about: Mapping[str, Any]) -> bool:
+        """Fail."""
+        raise AssertionError(about)
+
+    def delete_chunks(self, about: Mapping[str, Any]) -> bool:
+        """Fail."""
+        raise AssertionError(about)
 
 
 def test_what_a_full_sync_knows(begin: Open) -> None:

@@ -162,15 +162,12 @@ def test_a_sync_is_maintained_from_a_form_and_from_a_shell(
     users = [message["userId"] for message in named][:3]
 
     def shell(*words: str) -> Any:
-        assert 0 == main(["snapshot", *words, "--sync", "kept"])
-        # Airflow's own log goes to the same stream here, where runs have set it up.
-        out = capsys.readouterr().out
-        return json.loads(out[out.index("{\n") :])
+        return ask_shell(capsys, *words, sync_id="kept")
 
     def form(**conf: str) -> Any:
-        run = load_dag("snapshot_maintenance").test(run_conf={"sync_id": "kept", **conf})
+        found = ask_form(first.sandbox, sync_id="kept", **conf)
         capsys.readouterr()
-        return Outcome(run, first.sandbox).xcom("maintain")
+        return found
 
     capsys.readouterr()
     assert form(action="show") == shell("show")
@@ -202,3 +199,47 @@ def test_a_sync_is_maintained_from_a_form_and_from_a_shell(
     assert again.report["messages"] == messages - 2
     assert 1 == main(["snapshot", "why", users[0] + "x", "--sync", "kept"])
     assert 2 == main(["snapshot", "show", "--sync", "nobody's"])
+
+
+def ask_shell(capsys: pytest.CaptureFixture[str], *words: str, sync_id: str) -> Any:
+    """Ask a command about a sync."""
+    capsys.readouterr()
+    assert 0 == main(["snapshot", *words, "--sync", sync_id])
+    # Airflow's own log goes to the same stream here, where runs have set it up.
+    out = capsys.readouterr().out
+    return json.loads(out[out.index("{\n") :])
+
+
+def ask_form(sandbox: Any, **conf: str) -> Any:
+    """Ask the example DAG about a sync."""
+    return Outcome(load_dag("snapshot_maintenance").test(run_conf=conf), sandbox).xcom("maintain")
+
+
+@pytest.mark.parametrize("asks", ["shell", "form"])
+def test_chunks_that_no_report_deletes_go_when_somebody_is_forgotten(
+    airflow_db: None, sandbox: Any, capsys: pytest.CaptureFixture[str], asks: str
+) -> None:
+    """Once Airflow has ended the run; before, it is named, and its chunks stay."""
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+
+    def forget() -> Any:
+        if asks == "shell":
+            return ask_shell(capsys, "forget", "nobody", sync_id="unreported")
+        return ask_form(sandbox, sync_id="unreported", action="forget", user="nobody")
+
+    flow = Outcome(load_dag("unreported").test(logical_date=MOMENT), sandbox)
+    run = {"dag_id": "unreported", "run_id": flow.run.run_id}
+    for state in ("running", "failed"):
+        with create_session() as session:
+            session.query(DagRun).filter_by(**run).update({"state": state})
+        chunks = {key for key in flow.xcom_keys if key.startswith("chunk_")}
+        assert chunks
+        said = forget()
+        if state == "running":
+            assert ([run], []) == (said["open_runs"], said["deleted_chunks"])
+    assert ([], [run]) == (said["open_runs"], said["deleted_chunks"])
+    assert "`deleted_chunks`" in said["says"]
+    assert chunks.isdisjoint(flow.xcom_keys)
+    assert "manifest" in flow.xcom_keys
+    assert [] == forget()["deleted_chunks"]
