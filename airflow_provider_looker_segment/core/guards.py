@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from math import isnan
 from typing import Any
 
 from airflow_provider_looker_segment.core.configuration import check
@@ -65,8 +66,18 @@ class Guards:
         """
         if said is None:
             return cls()
-        settings = asdict(said) if isinstance(said, cls) else dict(said)  # type: ignore[arg-type]
+        given = asdict(said) if isinstance(said, cls) else dict(said)  # type: ignore[arg-type]
+        settings = {name: value for name, value in given.items() if value is not None}
         check(settings, schema="guards", where="guards")
+        for name, value in settings.items():
+            if isnan(value):
+                # No number is above it, and no schema refuses it.
+                raise PermanentError(
+                    f"guards.{name}",
+                    should="be a number",
+                    but="it is NaN, which would stop nothing",
+                    do="Mend this value.",
+                )
         return cls(**settings)
 
     def check(self, tally: Tally, *, look: str, cohort: Cohort | None = None) -> None:

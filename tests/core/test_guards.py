@@ -137,6 +137,20 @@ def test_max_unmet() -> None:
     assert "at most 50.00% of 3 (guards.max_unmet), but they are 2: 2 needs_email" in said
 
 
+@pytest.mark.parametrize("name", ["max_rejected", "max_unmet", "max_change", "max_leavers"])
+def test_a_guard_that_is_no_number_is_none(name: str) -> None:
+    """Nothing is above NaN, which a YAML file may hold: it would stop no run."""
+    with pytest.raises(PermanentError, match=rf"guards\.{name} should be a number"):
+        Guards.of({name: float("nan")})
+
+
+def test_a_guard_that_nobody_set_is_the_default() -> None:
+    """As in a mapping, what is null was not said."""
+    names = ("max_rejected", "max_unmet", "min_rows", "max_change", "max_leavers", "max_messages")
+
+    assert Guards() == Guards.of(dict.fromkeys(names))
+
+
 def test_guards_from_plain_data() -> None:
     """Guards read like the dict a user writes."""
     assert Guards.of(None) == Guards()
