@@ -247,7 +247,7 @@ class Maintenance:
             says += ". " + _FORGOTTEN_WITHOUT_SNAPSHOT
         elif not is_known and not files:
             says += ". " + _FORGOTTEN_UNKNOWN
-        open_runs, deleted_chunks = self._forget_chunks()
+        open_runs, deleted_chunks = self._forget_chunks(now.stopped)
         if deleted_chunks:
             says += ". " + _DELETED_CHUNKS
         if open_runs:
@@ -264,9 +264,12 @@ class Maintenance:
             "open_runs": open_runs,
         }
 
-    def _forget_chunks(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    def _forget_chunks(
+        self, stopped: StoppedRun | None
+    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """Delete the chunks of runs that Airflow has ended, whoever is in them.
 
+        :param stopped: what another run delivers, if somebody has approved it.
         :return: the runs that go on, and those whose chunks were deleted.
         """
         open_runs, deleted = [], []
@@ -278,6 +281,12 @@ class Maintenance:
             if self._runs.delete_chunks(about):
                 deleted.append(run)
             self._sync.note_no_chunks(about)
+        if stopped is not None and _is_approved(stopped):
+            deliverer = {"dag_id": stopped.dag_id, "run_id": stopped.approved_by}
+            if self._runs.goes_on(deliverer):
+                open_runs.append(deliverer)
+            elif self._runs.delete_chunks(stopped.about):
+                deleted.append({"dag_id": stopped.dag_id, "run_id": stopped.run_id})
         return open_runs, deleted
 
     @staticmethod

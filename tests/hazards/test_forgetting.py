@@ -185,6 +185,31 @@ def test_runs_that_left_no_chunks_are_not_told_of(begin: Open, sandbox: Any, end
     assert [] == flow.xcoms.chunks()
 
 
+def test_chunks_go_when_the_run_that_was_to_deliver_them_is_over(begin: Open) -> None:
+    """Until then the answer names that run, which sends nothing about who was forgotten."""
+    first = green(begin(0, users(1, 2)))
+    held = begin(1, users(1, 2, 3, note="new"), guards={"max_messages": 1}).run()
+    flow = begin(2, {}, approve=held.run_id).extract()
+
+    before = maintain(first, "forget", "u-2")
+    assert held.xcoms.chunks()
+    flow.is_over = True
+    after = maintain(first, "forget", "u-1")
+
+    assert [] == held.xcoms.chunks()
+    assert ([flow.run_id], []) == ids_of(before)
+    assert ([], [held.run_id]) == ids_of(after)
+    assert ([], []) == ids_of(maintain(first, "forget", "u-1"))
+
+
+def ids_of(said: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """Which runs go on, and of which the chunks were deleted."""
+    open_runs, deleted = (
+        [run["run_id"] for run in said[name]] for name in ("open_runs", "deleted_chunks")
+    )
+    return open_runs, deleted
+
+
 def test_a_first_run_is_known_before_it_has_sent_anything(begin: Open) -> None:
     """Whoever is forgotten meanwhile gets no message by it."""
     flow = begin(0, users(1, 2), mode="full", sync_id="one").extract()
