@@ -26,6 +26,9 @@ from tests.object_store import ObjectStore
 MARK = "planted-7f3a"
 """Part of every id and value in these tests, so that it can be searched for."""
 
+MANY = 2_600
+"""Users: more than fit ten blocks of messages, or two batches of a commit."""
+
 
 def store(
     sync: Sync, *, remembered: int = 0, secret: bytes = SECRET, **other: str
@@ -87,6 +90,25 @@ def test_a_lost_folder_never_means_that_all_are_new() -> None:
 
     with pytest.raises(PermanentError, match="pointer is gone"), store(sync, remembered=1).read():
         pass
+
+
+def test_what_is_in_doubt_is_found_among_many_messages() -> None:
+    """Each user gets their own message again, whichever block of messages holds it."""
+    sync = Sync(MEMBERSHIP)
+    cohort = {f"u{number}": {"n": number} for number in range(MANY)}
+    lost = sync.extract(1, cohort)
+    sync.deliver(lost, lost=3)
+    sync.report(lost)
+    with sync.store.read() as path, closing(sqlite3.connect(path)) as database:
+        in_doubt = database.execute("SELECT count(*) FROM users WHERE dirty AND body NOT NULL")
+        assert (MANY,) == in_doubt.fetchone()
+
+    again = sync.run(2, {"another": {"n": -1}})
+
+    bodies = [json.loads(line.body) for line in again.lines]
+    sent = {body["userId"]: body["traits"] for body in bodies if body["userId"] != "another"}
+    assert sent == {user: {**said, "in_cohort": False} for user, said in cohort.items()}
+    assert {} == sync.wrong()
 
 
 def raced(at: str = POINTING, *, later: bool = False) -> Sync:
