@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -105,6 +106,41 @@ def test_each_row_is_decided_as_the_core_says(
     assert (sent, sent) == (len(lines), diff.messages)
     unchanged = sum(action == Action.UNCHANGED for action, _ in decided)
     assert unchanged == diff.counts["unchanged"]
+
+
+@pytest.mark.parametrize(
+    ("known", "is_too_large", "counted"),
+    [
+        (SAME._replace(skeleton=BODY), False, "left"),
+        (SAME._replace(skeleton=BODY), True, "unreachable"),
+        (SAME, False, "unreachable"),
+        (SAME._replace(dirty=True, body=BODY), False, "resent"),
+        (SAME._replace(dirty=True, body=BODY), True, "unreachable"),
+    ],
+)
+def test_who_has_no_row_is_told_of_or_counted(
+    known: UserState, counted: str, tmp_path: Path, *, is_too_large: bool
+) -> None:
+    """Of whom nothing can be said nothing is stored either, so that a later run tries again."""
+    base = tmp_path / "base"
+    write(base, 2, {SEAL.key("userId", "u"): known})
+    diff = Diff(
+        *(base, tmp_path),
+        seal=SEAL,
+        rules=Rules("mirror", "membership", "in"),
+        run="run",
+        window=WINDOW,
+        complete=True,
+        refusal=lambda _text, _traits: "message_too_large" if is_too_large else "",
+    )
+    lines = list(diff.lines([]))
+    diff.close()
+    with closing(tables.connect(diff.candidate)) as database:
+        (steps,) = database.execute("SELECT count(*) FROM steps").fetchone()
+
+    sent = int(counted != "unreachable")
+    assert (1, sent, sent, sent) == (diff.counts[counted], len(lines), diff.messages, steps)
+    assert 1 == sum(diff.counts[name] for name in ("left", "resent", "unreachable"))
 
 
 def rows(bodies: list[dict[str, Any]]) -> Iterator[Mapped]:
