@@ -60,6 +60,7 @@ def test_what_breaks_it(now: dict[str, Any], said: str) -> None:
 
     assert said in str(caught.value)
     assert "accept_changes=True" in str(caught.value)
+    assert "A limit needs" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -80,6 +81,36 @@ def test_what_helps_against_another_limit(
     assert "the row limit was none and is 100" in str(caught.value)
     assert remedy in str(caught.value)
     assert ("which accepts" in remedy) != ("accept_changes=True" in str(caught.value))
+    assert ("A limit needs" in remedy) == ("A limit needs" in str(caught.value))
+
+
+def test_a_limit_that_is_no_other_needs_nothing() -> None:
+    """Where only the filters are others, nothing is said of limits."""
+    limited = changed(limit="100", row_limit="look")
+    with pytest.raises(PermanentError) as caught:
+        check(limited, {**limited, "row_limit": "", "filters": {}}, where="Look 42")
+
+    assert "limit" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "is_refused"),
+    [
+        ("in_a", "in_a", False),
+        ("in_a", "in_b", True),
+        ("in_a", None, False),
+        (None, "in_b", False),
+    ],
+)
+def test_how_leaving_is_told_stays(old: str | None, new: str | None, *, is_refused: bool) -> None:
+    """Modes that tell nobody of it, and records of earlier versions, say nothing about it."""
+    pinned, now = changed(leaving=old), changed(leaving=new)
+    if is_refused:
+        with pytest.raises(PermanentError, match="who left was told by in_a and would be told by"):
+            check(pinned, now, where="Look 42")
+    else:
+        assert [] == check(pinned, now, where="Look 42")
+        assert [] == check(PINNED, now, where="Look 42")
 
 
 def test_a_new_trait_is_a_warning() -> None:

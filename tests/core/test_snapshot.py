@@ -83,6 +83,13 @@ def test_other_rules_make_another_message() -> None:
     assert len(rules) == len({composer(one).fingerprint(BODY) for one in rules})
 
 
+def test_only_membership_has_a_trait() -> None:
+    """Of other rules a name for it is not used."""
+    others = [Rules("changed", "membership", "in_cohort"), Rules("mirror", "clear", "in_cohort")]
+
+    assert ["in_cohort", "", ""] == [rules.trait for rules in (MEMBERSHIP, *others)]
+
+
 @pytest.mark.parametrize(
     ("rules", "told", "expected"),
     [
