@@ -233,6 +233,17 @@ def test_how_leaving_is_told_does_not_change_unseen(begin: Open) -> None:
     green(begin(3, users(1, 2), **other))
 
 
+def test_who_left_while_nobody_kept_what_it_takes_is_counted(begin: Open) -> None:
+    """A run in ``changed`` stores nothing that a leave message could be made of."""
+    green(begin(0, users(1, 2), **MODES["changed"]))
+    flow = green(begin(1, users(1), **MODES["membership"]))
+
+    assert (0, 1) == (flow.books["left"], flow.books["messages"])
+    assert any("of 1 users nothing is known" in said for said in flow.books["warnings"])
+    again = green(begin(2, users(1), **MODES["membership"]))
+    assert any("of 1 users nothing is known" in said for said in again.books["warnings"])
+
+
 def test_too_many_leavers_send_nothing(begin: Open) -> None:
     """Half a cohort does not leave in a day, unless somebody says so."""
     mode = {**MODES["membership"], "guards": {}}
