@@ -147,7 +147,7 @@ def _manifest(operator: SegmentReportOperator, ti: Any, state: str, said: Any) -
         raise PermanentError(
             f"Task {operator.extract_task_id!r}",
             should="succeed",
-            but=f"it is {state}; nothing was sent",
+            but=f"its state is {state!r}; nothing was sent",
             do="See its log, then clear it with its downstream tasks.",
         )
     return Manifest.from_dict(said, task_id=operator.extract_task_id)

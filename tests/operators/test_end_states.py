@@ -79,7 +79,7 @@ def test_an_extract_that_fails_midway_leaves_nothing(
     assert {"extract": "failed", "identify": "upstream_failed", "report": "failed"} == (
         outcome.states
     )
-    assert "it is failed; nothing was sent" in capfd.readouterr().out
+    assert "its state is 'failed'; nothing was sent" in capfd.readouterr().out
     assert [] == chunks_of(outcome)
     assert 0 == summary(sandbox)["requests"]
 
