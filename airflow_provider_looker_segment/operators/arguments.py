@@ -9,6 +9,7 @@ import ast
 import json
 from collections.abc import Mapping as AbstractMapping
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from airflow_provider_looker_segment.core.query import RowLimit
 
 _NOTHING = frozenset({"", "none", "null"})
+_MOST_DIGITS = 18
+"""Of a row limit: no table has more rows, and Python does not read thousands of digits."""
 
 
 def look_id(said: Any) -> str:
@@ -106,7 +109,7 @@ def row_limit(said: Any) -> RowLimit:
         return "look"
     if text == "all":
         return "all"
-    if text.isdecimal() and int(text):
+    if text.isdecimal() and len(text) <= _MOST_DIGITS and int(text):
         return int(text)
     raise PermanentError(
         "Argument `row_limit`:",
@@ -241,14 +244,11 @@ def _parsed(said: Any) -> Any:
         return None
     if text[0] not in "[{(":
         return text
-    try:
-        return json.loads(text)
-    except ValueError:
-        pass
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
+    for read in (json.loads, ast.literal_eval):
+        # Python gives up on what is nested too deep in a way of its own.
+        with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+            return read(text)
+    return text
 
 
 def _is_nothing(said: Any) -> bool:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from jinja2 import StrictUndefined
 
+from airflow_provider_looker_segment.core.guards import Guards
 from airflow_provider_looker_segment.core.mapping import Mapping
 from airflow_provider_looker_segment.core.pacing import messages_per_second
 from airflow_provider_looker_segment.exceptions import PermanentError
@@ -221,6 +225,38 @@ def test_a_mapping_is_read_from_each_form() -> None:
     assert Mapping() == arguments.mapping(None)
     assert Mapping(prefix="x") == arguments.mapping({"prefix": "x"})
     assert Mapping(prefix="x") == arguments.mapping(Mapping(prefix="x"))
+
+
+READERS = (
+    arguments.look_id,
+    arguments.row_limit,
+    arguments.snapshot,
+    arguments.mapping,
+    lambda said: arguments.flag("only", said),
+    lambda said: arguments.choice("mode", said, ("full", "changed")),
+    lambda said: arguments.names("destinations", said),
+    lambda said: arguments.expressions("filters", said),
+    lambda said: Guards.of(arguments.settings("guards", said)),
+)
+SAID = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3)
+    ),
+    max_leaves=5,
+)
+
+
+@given(SAID | SAID.map(str))
+@example("[" * 100_000)
+@example("{" * 5_000)
+@example("1" * 5_000)
+@example("{...}")
+def test_whatever_is_written_is_read_or_refused(said: Any) -> None:
+    """Nobody who fills in a form meets an error that does not name the argument."""
+    for read in READERS:
+        with suppress(PermanentError):
+            read(said)
 
 
 def test_empty_lines_of_a_form_say_nothing() -> None:
