@@ -361,6 +361,19 @@ def test_what_nobody_foresaw_is_one_sentence_too(run: Run, monkeypatch: pytest.M
     assert 1 == len(err.strip().splitlines())
 
 
+def test_whoever_stops_a_command_sees_no_traceback(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C is a status of its own, the one that shells know."""
+
+    def stopped(_: Any) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(destinations, "list_all", stopped)
+
+    assert (130, "", "Stopped.\n") == run("destinations", "list")
+
+
 def test_a_looker_that_is_not_there_is_not_waited_for_long(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,7 +3,7 @@
 Airflow imports this module at every command of its own, so it holds data and imports nothing
 heavy; what a command does is imported when it runs.
 Exit status: 0 for yes or done, 1 for no (nothing found, a destination out of reach), 2 for an
-error, which is one sentence and never a traceback.
+error, which is one sentence and never a traceback, 130 where somebody pressed Ctrl-C.
 """
 
 # ruff: noqa: T201 - printing is what a command is for
@@ -263,6 +263,9 @@ def _running(command: Command) -> Callable[[argparse.Namespace], None]:
             # The reader, such as `head`, has seen enough; Python would complain at its end.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             status = 0
+        except KeyboardInterrupt:
+            print("Stopped.", file=sys.stderr)
+            status = 130
         except Exception as error:  # noqa: BLE001 - a traceback could show values of rows
             print(f"The command stopped on {_told(error)}; report this as a bug.", file=sys.stderr)
             status = 2
