@@ -31,14 +31,15 @@ _MOST_DIGITS = 18
 def look_id(said: Any) -> str:
     """Read a Look's id.
 
-    :raises PermanentError: when it is empty, as a template that found nothing leaves it.
+    :raises PermanentError: when it is empty, as a template that found nothing leaves it, or an
+        address, of which it is only a part.
     """
     text = text_of("look_id", said)
-    if not text:
+    if not text or "/" in text:
         raise PermanentError(
             "Argument `look_id`:",
             should="be the id of a Look",
-            but="it is empty",
+            but="it is an address" if text else "it is empty",
             do="Write the number from the Look's address in Looker, or mend the template.",
         )
     return text

@@ -31,6 +31,13 @@ def test_an_empty_look_id_is_refused(said: Any) -> None:
         arguments.look_id(said)
 
 
+@pytest.mark.parametrize("said", ["https://company.cloud.looker.com/looks/42", "looks/42"])
+def test_the_address_of_a_look_is_refused(said: str) -> None:
+    """What people copy from the browser is told from an id before Looker is asked for it."""
+    with pytest.raises(PermanentError, match=r"it is an address\. Write the number"):
+        arguments.look_id(said)
+
+
 @pytest.mark.parametrize("said", [{"path": "file:///rejects", "local": True}, ["42"], {}, ("1",)])
 def test_what_is_no_text_is_refused(said: Any) -> None:
     """Written out as text, it would be the name of a folder that nobody meant."""
