@@ -102,7 +102,7 @@ def read_look(look: Mapping[str, Any], explore: Mapping[str, Any]) -> Look:
     where = f"Look {look['id']}"
     vis_config = _part(query, "vis_config", dict, where)
     hidden = _part(vis_config, "hidden_fields", list, where)
-    series_labels = _part(vis_config, "series_labels", dict, where)
+    series_labels = _labels(_part(vis_config, "series_labels", dict, where), where)
     vis_config = {**vis_config, "hidden_fields": hidden, "series_labels": series_labels}
     names = _part(query, "fields", list, where)
     _part(query, "filters", dict, where)
@@ -115,7 +115,7 @@ def read_look(look: Mapping[str, Any], explore: Mapping[str, Any]) -> Look:
         _column(name, fields, dynamic, vis_config, look_id=str(look["id"]))
         for name in [*names, *calculations]
     ]
-    pivots = set(query.get("pivots") or ())
+    pivots = set(map(str, _part(query, "pivots", list, where)))
     columns = [replace(column, pivoted=column.name in pivots) for column in columns]
     always = explore.get("always_filter") or ()
     return Look(
@@ -146,6 +146,23 @@ def _part(whole: Mapping[str, Any], key: str, kind: type[Kept], where: str) -> K
         but="it is something else",
         do="Open the Look in Looker and save it again.",
     )
+
+
+def _labels(series_labels: Mapping[str, Any], where: str) -> dict[str, str]:
+    """Return the labels that a Look gives to columns; a number is one, as a year in LookML is.
+
+    :raises PermanentError: when one is something else than text or a number.
+    """
+    labels = {name: label for name, label in series_labels.items() if label is not None}
+    for name, label in labels.items():
+        if isinstance(label, bool) or not isinstance(label, str | int | float):
+            raise PermanentError(
+                f"{where}, column `{name}`: its label in `series_labels`",
+                should="be text",
+                but="it is something else",
+                do="Open the Look in Looker, name the column and save it again.",
+            )
+    return {name: str(label) for name, label in labels.items()}
 
 
 def dynamic_fields(query: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -163,3 +163,27 @@ def test_custom_fields() -> None:
         "total",
         "sum",
     )
+
+
+@pytest.mark.parametrize(
+    ("label", "displayed"),
+    [("Year", "Year"), (2024, "2024"), (1.5, "1.5"), (None, "Created"), ("", "Created")],
+)
+def test_a_column_is_shown_by_its_label(label: Any, displayed: str) -> None:
+    """A dashboard in LookML may have given it a number."""
+    query = {
+        "fields": ["users.created"],
+        "vis_config": {"show_view_names": False, "series_labels": {"users.created": label}},
+    }
+    (column,) = look(query, dimensions=[field("users.created")]).columns
+
+    assert displayed == column.displayed
+
+
+@pytest.mark.parametrize("label", [True, ["Year"], {"label": "Year"}])
+def test_a_label_that_is_no_text_is_refused(label: Any) -> None:
+    """Nobody knows what the trait would be called."""
+    query = {"fields": ["users.id"], "vis_config": {"series_labels": {"users.id": label}}}
+
+    with pytest.raises(PermanentError, match=r"column `users\.id`: its label"):
+        look(query, dimensions=[field("users.id")])
