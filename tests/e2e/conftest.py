@@ -22,8 +22,12 @@ PICTURES = Path(os.environ.get("E2E_PICTURES") or CHECKOUT / ".ui" / "pictures")
 
 @pytest.fixture(scope="session")
 def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningUi]:
-    """A running ``make ui`` that leaves the connections to the person."""
-    with RunningUi(tmp_path_factory.mktemp("ui") / "home", make_connections=False) as running:
+    """A running ``make ui`` that leaves the connections to the person, with one DAG more."""
+    folder = tmp_path_factory.mktemp("ui")
+    dags = folder / "dags"
+    for source in (CHECKOUT / "dags", Path(__file__).parent / "dags"):
+        shutil.copytree(source, dags, dirs_exist_ok=True)
+    with RunningUi(folder / "home", dags=dags, make_connections=False) as running:
         yield running
 
 

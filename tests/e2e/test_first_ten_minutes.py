@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import expect
@@ -174,3 +175,26 @@ def test_9_a_backfill_is_started(person: Person, ui: RunningUi) -> None:
         person.page.wait_for_timeout(500)
 
     assert ["success", "success"] == states
+
+
+def test_10_a_person_decides_about_a_stopped_run(person: Person, ui: RunningUi) -> None:
+    """The question names the guard and the numbers; what is approved is sent."""
+    run_id = ui.ask("/api/v2/dags/asked_cohort/dagRuns", {"logical_date": None})["dag_run_id"]
+    tasks = f"/api/v2/dags/asked_cohort/dagRuns/{quote(run_id)}/taskInstances"
+    deadline = time.monotonic() + RUN_S
+    while True:
+        states = {task["task_id"]: task["state"] for task in ui.ask(tasks)["task_instances"]}
+        if states["look_to_segment.approve"] in ("awaiting_input", "deferred"):
+            break
+        assert time.monotonic() < deadline, states
+        person.page.wait_for_timeout(500)
+
+    person.page.goto(f"{person.url}/required_actions")
+    person.page.get_by_role("link", name="a guard stopped").click()
+    expect(person.page.get_by_text("guards.max_messages")).to_be_visible()
+    approve = person.page.get_by_role("button", name="Approve", exact=True)
+    expect(approve).to_be_visible()
+    person.picture("approval")
+    approve.click()
+
+    assert "success" == ui.wait_for_run("asked_cohort", prefix=run_id, timeout_s=RUN_S)["state"]
