@@ -61,7 +61,8 @@ class LookerQueryTaskTrigger(BaseTrigger):
         except (PermanentError, TransientError):
             # The worker asks again, and tells the user what Looker refuses or what is out of reach.
             status = UNKNOWN
-        if self._tasks is not None and status in ENDINGS:
+        # Whoever gave no answer gives none to this either.
+        if self._tasks is not None and status != UNKNOWN:
             await asyncio.to_thread(self._tasks.close)
         event = {"status": status, "query_task": self.query_task}
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]

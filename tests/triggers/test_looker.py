@@ -18,6 +18,7 @@ from airflow_provider_looker_segment.hooks.looker import LookerHook
 from airflow_provider_looker_segment.hooks.query_tasks import QueryTasks
 from airflow_provider_looker_segment.triggers import looker as triggers
 from airflow_provider_looker_segment.triggers.looker import LookerQueryTaskTrigger
+from tests.hooks.asking import asked
 from tests.simulated import Clock, simulate
 
 POLL = "/query_tasks/[0-9a-f]+$"
@@ -114,6 +115,19 @@ def test_waiting_ends_in_time_wherever_it_began(sandbox: Any, clock: Clock) -> N
     assert "timeout" == event["status"]
     assert clock.passed <= 50.5
     assert [] == deleted(sandbox)
+
+
+@pytest.mark.parametrize(("wait_s", "ending"), [(HOUR_S, "complete"), (50, "timeout")])
+def test_nobody_stays_signed_in(sandbox: Any, clock: Clock, wait_s: float, ending: str) -> None:
+    """The triggerer signs out when the query has ended, and when it gives up."""
+    slow(sandbox, polls=10)
+    begun = begin()
+    task = QueryTask(begun.id, begun.query_id, time.time() + wait_s)
+    before = asked(sandbox, "DELETE", "/logout")
+    (event,) = events_of(trigger_for(task))
+
+    assert ending == event["status"]
+    assert len(before) + 1 == len(asked(sandbox, "DELETE", "/logout"))
 
 
 def test_looker_may_be_away_for_a_while(sandbox: Any, clock: Clock, task: QueryTask) -> None:
