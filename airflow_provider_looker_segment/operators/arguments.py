@@ -247,7 +247,7 @@ def _parsed(said: Any) -> Any:
         return text
     for read in (json.loads, ast.literal_eval):
         # Python gives up on what is nested too deep in a way of its own.
-        with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+        with suppress(ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
             return read(text)
     return text
 

@@ -51,8 +51,8 @@ class LookerRunLookOperator(BaseOperator):
     :param filters: filter expressions by field; each replaces the Look's own. (templated)
     :param row_limit: ``None`` fetches everything unless somebody chose the Look's limit,
         ``"look"`` keeps that limit, ``"all"`` fetches everything, or a number. (templated)
-    :param mapping: who a row is about and what is sent; a :class:`Mapping`, a dict, or the path
-        of a YAML file. (templated)
+    :param mapping: who a row is about and what is sent; a :class:`Mapping`, a dict, its JSON, or
+        the path of a YAML file. (templated)
     :param destinations: the tools that must be able to use the rows. (templated)
     :param only: send to these destinations and to no others. (templated)
     :param unmet: what becomes of a row that a destination cannot use: ``"mute"`` keeps it from

@@ -259,6 +259,7 @@ SAID = st.recursive(
 @example("{" * 5_000)
 @example("1" * 5_000)
 @example("{...}")
+@example("{[1]}")
 def test_whatever_is_written_is_read_or_refused(said: Any) -> None:
     """Nobody who fills in a form meets an error that does not name the argument."""
     for read in READERS:
