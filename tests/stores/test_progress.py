@@ -103,7 +103,11 @@ def test_tries_at_any_rates_leave_none_of_what_they_sent_out(
 
 @pytest.mark.parametrize(
     ("said", "unknown"),
-    [({}, 100), *(({"maybe_sent": odd}, 701) for odd in ("many", True, 298, -5, None, 10**9))],
+    [
+        ({}, 100),
+        ({"maybe_sent": 299}, 0),
+        *(({"maybe_sent": odd}, 701) for odd in ("many", True, 298, -5, None, 10**9)),
+    ],
 )
 def test_a_record_that_does_not_say_what_may_have_been_sent(
     said: dict[str, Any], unknown: int
