@@ -24,6 +24,7 @@ class LookerSegmentError(Exception):
     :param should: what was expected of it, as the end of the phrase "should …".
     :param but: what was found instead, as a clause.
     :param do: what the reader can do about it, as one or more sentences.
+    :ivar has_lines: whether its text is that of :meth:`in_lines`, as tasks' logs show it.
     """
 
     def __init__(self, where: str, *, should: str, but: str, do: str) -> None:
@@ -32,8 +33,11 @@ class LookerSegmentError(Exception):
         self.should = should
         self.but = but
         self.do = do
+        self.has_lines = False
 
     def __str__(self) -> str:
+        if self.has_lines:
+            return self.in_lines()
         # What was found may be somebody else's sentence, full stop and all.
         but = self.but.removesuffix(".")
         return f"{self.where} should {self.should}, but {but}. {self.do}"

@@ -23,7 +23,10 @@ def airflow_errors() -> Iterator[None]:
         failed = AirflowFailException(error.in_lines())
         raise failed.with_traceback(error.__traceback__) from _cause(error)
     except LookerSegmentError as error:
-        raise error from _cause(error)
+        cause = _cause(error)
+        # Airflow writes its text into the log as it is.
+        error.has_lines = True
+        raise error from cause
 
 
 def _cause(error: LookerSegmentError) -> BaseException | None:

@@ -26,11 +26,14 @@ def logged(kind: type[Exception], cause: Exception) -> str:
     return "".join(traceback.format_exception(caught.value))
 
 
-def test_a_message_has_lines() -> None:
+@pytest.mark.parametrize(
+    ("kind", "name"), [(AirflowFailException, "Exception"), (TransientError, "TransientError")]
+)
+def test_a_message_has_lines(kind: type[Exception], name: str) -> None:
     """Nothing of it runs off the screen, and the frame that raised it is among the others."""
-    said = logged(AirflowFailException, ValueError("it is gone"))
+    said = logged(kind, ValueError("it is gone"))
 
-    assert "Exception: Look 1\n  should be there,\n  but it is gone.\n  Bring it back.\n" in said
+    assert f"{name}: Look 1\n  should be there,\n  but it is gone.\n  Bring it back.\n" in said
     assert "in refuse" in said
 
 
