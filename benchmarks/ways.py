@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
@@ -118,7 +119,9 @@ def extract_ours(folder: str = "", *, stored: bool = False, **choices: Any) -> d
     ti = StoringTaskInstance(kept) if stored else TaskInstance(kept)
     rows = int(os.environ["BENCHMARK_ROWS"])
     operator = LookerRunLookOperator(task_id="extract", look_id="1", row_limit=rows, **choices)
-    shards = operator.execute(ti.context())
+    with TemporaryDirectory() as variables:
+        play_variables(Path(variables))
+        shards = operator.execute(ti.context())
     if kept is not None:
         (kept / "shards").write_text(json.dumps(shards))
     items = sum(shard["messages"] for shard in shards)

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests.hazards.cohorts import ALL_MAY_LEAVE, Cohort, Open, Start
-from tests.hazards.flow import MOMENT, Flow, XComs, document, row
+from tests.hazards.flow import MOMENT, Flow, XComs, document, play_variables, row
 from tests.hazards.planted import Everything
 from tests.operators.conftest import run_look
 
@@ -59,22 +59,14 @@ def _sandbox() -> Iterator[Any]:
 @pytest.fixture
 def start(sandbox: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Flow]:
     """Return a function that prepares a run; nothing happens before its tasks are tried."""
-    from airflow.sdk import Variable
-
     from airflow_provider_looker_segment.stores import chunks
 
     flows: dict[str, Flow] = {}
-    variables: dict[str, Any] = {}
 
     def delete(*, run_id: str, **place: Any) -> None:
         flows[run_id].xcoms.delete(**place)
 
-    def write(key: str, value: Any, **_: Any) -> None:
-        variables[key] = value
-
-    monkeypatch.setattr(Variable, "get", lambda key, default=None: variables.get(key, default))
-    monkeypatch.setattr(Variable, "set", write)
-
+    play_variables(monkeypatch)
     monkeypatch.setattr(chunks.XCom, "delete", staticmethod(delete))
 
     def prepare(

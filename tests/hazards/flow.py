@@ -319,6 +319,19 @@ class Flow:
         return requests.get(url, timeout=30).json()
 
 
+def play_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep Airflow's variables for one test."""
+    from airflow.sdk import Variable
+
+    variables: dict[str, Any] = {}
+
+    def write(key: str, value: Any, **_: Any) -> None:
+        variables[key] = value
+
+    monkeypatch.setattr(Variable, "get", lambda key, default=None: variables.get(key, default))
+    monkeypatch.setattr(Variable, "set", write)
+
+
 def succeeded(flow: Flow, messages: int) -> None:
     """Every task is green, and each user arrived exactly once."""
     assert {} == {name: str(error) for name, error in flow.errors.items()}

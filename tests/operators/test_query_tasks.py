@@ -20,7 +20,7 @@ from airflow_provider_looker_segment.operators.looker import LookerRunLookOperat
 from airflow_provider_looker_segment.stores import chunks
 from airflow_provider_looker_segment.task_groups import look_to_segment
 from airflow_provider_looker_segment.triggers import looker as triggers
-from tests.hazards.flow import Flow, XComs
+from tests.hazards.flow import Flow, XComs, play_variables
 from tests.operators.conftest import Outcome, asked, summary
 from tests.simulated import Clock, simulate
 
@@ -40,6 +40,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 @pytest.fixture
 def start(sandbox: Any, monkeypatch: pytest.MonkeyPatch) -> Start:
     """Return a function that prepares a run of Look 42 with a query task."""
+    play_variables(monkeypatch)
 
     def prepare(*, settings: dict[str, Any] | None = None, **choices: Any) -> Flow:
         xcoms = XComs()
