@@ -327,7 +327,7 @@ def _oauth(extra: dict[str, Any], *, region: str, where: str) -> SegmentOauth | 
 def _seconds(said: Any, *, where: str) -> float:
     try:
         seconds = float(said)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         seconds = 0.0
     if not 0 < seconds < _LONGEST_TIMEOUT_S:
         raise PermanentError(

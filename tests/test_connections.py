@@ -94,6 +94,7 @@ def test_tls_is_verified_unless_somebody_says_no(
         ({"extra": {"timeout": 0}}, "timeout"),
         ({"extra": {"timeout": "inf"}}, "timeout"),
         ({"extra": {"timeout": 1e10}}, "timeout"),
+        ({"extra": {"timeout": 10**400}}, "timeout"),
     ],
 )
 def test_what_is_missing_is_named(

@@ -25,7 +25,7 @@ def messages_per_second(said: Any) -> float:
     """
     try:
         rate = nan if isinstance(said, bool) else float(said)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         rate = nan
     if not 0 < rate < inf:
         raise PermanentError(

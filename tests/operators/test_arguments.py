@@ -76,7 +76,21 @@ def test_a_rate_is_a_number(said: Any, read: float) -> None:
     assert read == messages_per_second(said)
 
 
-@pytest.mark.parametrize("said", [0, -1, "0", float("nan"), "inf", True, None, "fast", "{{ x }}"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        0,
+        -1,
+        "0",
+        float("nan"),
+        "inf",
+        pytest.param(10**400, id="huge"),
+        True,
+        None,
+        "fast",
+        "{{ x }}",
+    ],
+)
 def test_a_rate_at_which_nothing_or_anything_may_leave_is_refused(said: Any) -> None:
     """A rate that cannot be kept is said so, not divided by."""
     with pytest.raises(PermanentError, match="should be a number above 0"):
