@@ -168,8 +168,7 @@ def look_to_segment(
 
 def _retries(group: TaskGroup, said: AbstractMapping[str, Any]) -> dict[str, Any]:
     """Return of :data:`RETRIES` what neither the call says nor the DAG, or a group around it."""
-    of_dag = group.dag.default_args if group.dag else {}
-    given = {*of_dag, *group.default_args, *said}
+    given = {*group.dag.default_args, *group.default_args, *said}
     given |= _BACK_OFF if given & _BACK_OFF else set()
     return {name: value for name, value in RETRIES.items() if name not in given}
 
