@@ -199,5 +199,6 @@ class Lineage:
 def _web(base_url: str) -> str:
     parts = urlsplit(base_url)
     if parts.port == _API_PORT:
-        return f"{parts.scheme}://{parts.hostname}"
+        # Its `hostname` lacks the brackets of IPv6.
+        return f"{parts.scheme}://{parts.netloc.removesuffix(f':{_API_PORT}')}"
     return base_url

@@ -144,6 +144,7 @@ def test_every_link_is_registered() -> None:
     [
         ("https://acme.cloud.looker.com", "https://acme.cloud.looker.com/looks/42"),
         ("https://acme.looker.com:19999", "https://acme.looker.com/looks/42"),
+        ("https://[fd00::7]:19999", "https://[fd00::7]/looks/42"),
         ("http://127.0.0.1:5000", "http://127.0.0.1:5000/looks/42"),
     ],
 )
