@@ -121,7 +121,7 @@ def trigger_form(
             title="Only these destinations",
             description="Send to the chosen destinations and to no others; otherwise every "
             "destination that is connected to the source receives the rows.",
-            section="Destinations",
+            section="Other destinations",
         ),
         "allow_older": Param(
             False,

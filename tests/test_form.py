@@ -40,6 +40,13 @@ def test_the_vital_fields_are_open() -> None:
     assert 3 <= len(open_fields) <= 5
 
 
+def test_no_section_has_the_name_of_a_field() -> None:
+    """A word that stands twice in the form would leave people looking in the wrong place."""
+    schemas = [param.schema for param in trigger_form("42").values()]
+
+    assert not {one["title"] for one in schemas} & {one.get("section") for one in schemas}
+
+
 def test_the_whole_catalogue_can_be_chosen() -> None:
     """Each destination is offered once, by its name, and nothing else passes."""
     schema = trigger_form("42")["destinations"].schema
