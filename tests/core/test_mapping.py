@@ -120,6 +120,31 @@ def test_only_shown_email_is_one() -> None:
     assert found.traits == (("email", mail),)
 
 
+def test_a_hidden_id_still_identifies() -> None:
+    """What a Look hides is no trait; a hidden address is found by nobody but the mapping."""
+    user, mail, name = (column(f"u.{one}", hidden=True) for one in ("user_id", "email", "name"))
+    found = plan(look(user, mail, name), Mapping())
+
+    assert (user, None, ()) == (found.user_id, found.email, found.traits)
+
+
+def test_an_address_that_is_the_id_is_a_trait_too() -> None:
+    """Other ids are none."""
+    mail, anonymous = column("u.email"), column("u.anonymous_id")
+    found = plan(look(mail, anonymous), Mapping(user_id="u.email"))
+
+    assert (mail, mail, anonymous) == (found.user_id, found.email, found.anonymous_id)
+    assert (("email", mail),) == found.traits
+
+
+def test_traits_may_have_the_names_of_columns() -> None:
+    """Whatever the Look shows them by; a rename and the prefix hold all the same."""
+    columns = column("u.user_id"), column("u.plan", displayed="Plan"), column("u.city")
+    mapping = Mapping(trait_names="name", rename={"u.city": "town"}, prefix="x ")
+
+    assert ["x u.plan", "town"] == [name for name, _ in plan(look(*columns), mapping).traits]
+
+
 def test_no_columns() -> None:
     """A Look without columns says so."""
     with pytest.raises(PermanentError, match="but they are none"):

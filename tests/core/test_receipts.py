@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_looker_segment.core.problems import Problems
-from airflow_provider_looker_segment.core.receipts import Receipt
+from airflow_provider_looker_segment.core.receipts import MAX_REFUSED_AT, Receipt
 
 counts = st.integers(0, 10**6)
 
@@ -62,7 +63,23 @@ def test_every_message_has_one_fate(receipt: Receipt) -> None:
     """Accepted, refused, unknown, forgotten, not sent: no sixth; complete means none is open."""
     fates = receipt.accepted + receipt.refused + receipt.unknown + receipt.forgotten
     assert fates + receipt.not_sent == receipt.messages
-    assert receipt.is_complete == (receipt.decided == receipt.messages) or (receipt.unknown > 0)
+    closed = replace(receipt, messages=receipt.decided, unknown=0)
+    assert closed.is_complete
+    assert not replace(closed, messages=closed.messages + 1).is_complete
+    assert not replace(closed, messages=closed.messages + 1, unknown=1).is_complete
+
+
+def test_refused_messages_are_known_by_their_places() -> None:
+    """All are counted, as messages and as problems; the first of them one by one."""
+    receipt = Receipt(messages=3_000, accepted=5, forgotten=1)
+    for row_number in range(MAX_REFUSED_AT + 1):
+        receipt.refuse(row_number)
+
+    assert list(range(6, 6 + MAX_REFUSED_AT)) == receipt.refused_at
+    assert MAX_REFUSED_AT + 1 == receipt.refused
+    (problem,) = receipt.problems.as_list()
+    assert ("refused_by_segment", MAX_REFUSED_AT + 1) == (problem["code"], problem["count"])
+    assert ", 1 forgotten (" in str(receipt)
 
 
 def test_in_words() -> None:
