@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import MAXYEAR, MINYEAR, UTC, datetime
 from typing import Any
 
+from airflow_provider_looker_segment.core.moments import short
 from airflow_provider_looker_segment.exceptions import PermanentError
 
 
@@ -29,8 +30,9 @@ class Window:
     source: str
 
     def __str__(self) -> str:
-        start = f"{_short(self.start)} to " if self.start else ""
-        return f"{start}{_short(self.end)} UTC (from {self.source})"
+        # The log page cuts long lines off.
+        start = f"{short(self.start)} to " if self.start else ""
+        return f"{start}{short(self.end)} UTC (from {self.source})"
 
 
 def resolve(context: Mapping[str, Any]) -> Window:
@@ -84,12 +86,6 @@ def _moment(said: Any, *, name: str) -> datetime | None:
         return None
     is_read = isinstance(said, datetime)
     return moment(said if is_read else str(said), where=f"Param `{name}`:")
-
-
-def _short(when: datetime) -> str:
-    """Write a moment in UTC without zero seconds: the log page cuts long lines off."""
-    text = when.replace(tzinfo=None).isoformat(" ")
-    return text.removesuffix(":00")
 
 
 def _utc(when: datetime) -> datetime:

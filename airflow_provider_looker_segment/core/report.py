@@ -10,9 +10,11 @@ import json
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from airflow_provider_looker_segment.core.counting import counted
+from airflow_provider_looker_segment.core.moments import short
 from airflow_provider_looker_segment.core.problems import MEANINGS, Problems
 from airflow_provider_looker_segment.core.receipts import Receipt
 from airflow_provider_looker_segment.exceptions import PermanentError
@@ -157,8 +159,9 @@ class Report:
             counts += [(name.replace("_", " "), said[name]) for name in names]
         width = max(len(name) for name, _ in counts)
         title = f" ({said['look']['title']})" if said["look"]["title"] else ""
+        end = short(datetime.fromisoformat(said["window"]["end"]))
         lines = [
-            f"Look {said['look']['id']}{title} as of {said['window']['end']}",
+            f"Look {said['look']['id']}{title} as of {end} UTC",
             *(["  dry run: nothing was sent"] if said["dry_run"] else []),
             *(f"  {name:<{width}}  {count:>12,}" for name, count in counts),
         ]

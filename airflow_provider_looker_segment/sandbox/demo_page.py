@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from itertools import starmap
 from typing import Any, Final, NamedTuple
 
 from airflow_provider_looker_segment.core.counting import counted
+from airflow_provider_looker_segment.core.moments import short
 
 _COUNTS: Final = (
     ("rows", "rows", "that Looker gave"),
@@ -75,7 +77,8 @@ def report_table(report: Mapping[str, Any]) -> str:
     :param report: as the report task leaves it in XCom.
     """
     look = report["look"]
-    lines = [f'  Look {look["id"]}, "{look["title"]}", as of {report["window"]["end"]}']
+    end = short(datetime.fromisoformat(report["window"]["end"]))
+    lines = [f'  Look {look["id"]}, "{look["title"]}", as of {end} UTC']
     lines += ["  A dry run: nothing was sent."] if report["dry_run"] else []
     lines += [f"  {name:<12}{report[key]:>9,}  {meaning}" for key, name, meaning in _COUNTS]
     lines += [

@@ -140,7 +140,7 @@ def test_in_words() -> None:
     problems = [{"code": "array_value", "column": "users.x", "count": 11, "rows": [1, 2]}]
     text = str(Report.of(manifest(problems=problems), [receipt(7, refused=1)]))
     assert text.splitlines() == [
-        "Look 42 (Cohort) as of 2019-06-01T00:00:00+00:00",
+        "Look 42 (Cohort) as of 2019-06-01 00:00 UTC",
         "  rows                  10",
         "  duplicates             1",
         "  rejected               1",

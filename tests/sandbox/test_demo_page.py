@@ -47,7 +47,7 @@ def test_tasks_are_aligned() -> None:
 def test_report_counts_and_warns() -> None:
     """A report is its Look, its counts, its problems and its warnings."""
     assert report_table(REPORT).splitlines() == [
-        '  Look 42, "Active", as of 2026-01-15T00:00:00+00:00',
+        '  Look 42, "Active", as of 2026-01-15 00:00 UTC',
         "  rows           12,345  that Looker gave",
         "  duplicates          1  repeats of a user, left out",
         "  rejected            2  rows that can't be sent, left out",
