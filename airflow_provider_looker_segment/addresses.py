@@ -20,6 +20,10 @@ def base_url_of(host: str, port: int | None) -> str:
     >>> base_url_of("acme.looker.com/api/4.0/", 19999)
     'https://acme.looker.com:19999'
     """
+    host = host.strip()
+    if _is_ipv6(host):
+        # Airflow takes the brackets off where a connection is one URI.
+        host = f"[{host}]"
     url = (host if "://" in host else f"https://{host}").rstrip("/")
     url = url.removesuffix("/api/4.0").removesuffix("/v1").rstrip("/")
     return f"{url}:{port}" if port and _parts(url)[1] is None else url
@@ -78,6 +82,13 @@ def refuse_secret(where: str, address: str) -> None:
         but="it is none" if has_secret is None else "it holds a password or a key too",
         do="Keep secrets in an Airflow connection, and name that: s3://conn_id@bucket/folder.",
     )
+
+
+def _is_ipv6(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).version == 6
+    except ValueError:
+        return False
 
 
 def _parts(url: str) -> tuple[SplitResult | None, int | None]:

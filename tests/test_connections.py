@@ -48,6 +48,9 @@ def test_a_connection_that_airflow_does_not_find_is_named(
         ("https://a.example.com/api/4.0", None, "https://a.example.com"),
         ("http://127.0.0.1:8080", None, "http://127.0.0.1:8080"),
         ("http://localhost:8080", None, "http://localhost:8080"),
+        (" https://a.example.com/\n", 19999, "https://a.example.com:19999"),
+        ("[2001:db8::1]", 19999, "https://[2001:db8::1]:19999"),
+        ("2001:db8::1", None, "https://[2001:db8::1]"),
     ],
 )
 def test_the_host_becomes_the_api_address(
@@ -55,6 +58,14 @@ def test_the_host_becomes_the_api_address(
 ) -> None:
     """However people write it, one address comes out."""
     assert url == read(monkeypatch, {**FULL, "host": host, "port": port}).base_url
+
+
+def test_an_ipv6_address_may_stand_in_a_uri(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Airflow hands it over without its brackets."""
+    uri = "looker://key:s3cret@[2001:db8::1]:19999"
+    monkeypatch.setenv("AIRFLOW_CONN_LOOKER_DEFAULT", uri)
+
+    assert "https://[2001:db8::1]:19999" == LookerSettings.read("looker_default").base_url
 
 
 @pytest.mark.parametrize(
