@@ -83,11 +83,11 @@ class LookerSettings:
         host, client_id = connection.host, _copied(connection.login)
         client_secret = _copied(connection.password)
         if not host:
-            raise _missing(where, "host (the URL of the API)", "Looker")
+            raise _missing(where, "a host (the URL of the API)", "Looker")
         if not client_id:
-            raise _missing(where, "login (the client id)", "Looker")
+            raise _missing(where, "a login (the client id)", "Looker")
         if not client_secret:
-            raise _missing(where, "password (the client secret)", "Looker")
+            raise _missing(where, "a password (the client secret)", "Looker")
         mask_secret(client_secret)
         base_url = base_url_of(host, connection.port)
         refuse_clear_text(where, base_url, is_allowed=_allows_http(extra, where))
@@ -161,7 +161,7 @@ class SegmentSettings:
         extra = _extra(connection, where=where)
         write_key = _copied(connection.password) or _copied(extra.get("write_key"))
         if not write_key:
-            raise _missing(where, "password (the write key)", "Segment")
+            raise _missing(where, "a password (the write key)", "Segment")
         # The official Segment provider keeps the key in an extra that Airflow does not mask.
         mask_secret(write_key)
         if not _KEY.fullmatch(write_key):
@@ -314,7 +314,7 @@ def _oauth(extra: dict[str, Any], *, region: str, where: str) -> SegmentOauth | 
     for name, value in zip(names, (client_id, key_id, private_key), strict=True):
         if not value:
             raise _missing(
-                where, f"extra `{name}`, as the other OAuth fields are filled in", "Segment"
+                where, f"an extra `{name}`, as the other OAuth fields are filled in", "Segment"
             )
     mask_secret(private_key)
     server = base_url_of(str(extra.get("oauth_server") or OAUTH_SERVERS[region]), None)
@@ -342,7 +342,7 @@ def _seconds(said: Any, *, where: str) -> float:
 def _missing(where: str, name: str, side: str) -> PermanentError:
     return PermanentError(
         f"{where}:",
-        should=f"have a {name}",
+        should=f"have {name}",
         but="it has none",
         do=f"Fill it in; docs/connections.md says where {side} shows it.",
     )

@@ -167,7 +167,7 @@ def test_a_key_that_is_none_is_named_and_not_quoted(connect: Any) -> None:
 
 def test_half_an_oauth_is_refused(connect: Any) -> None:
     """A missing field is named."""
-    with pytest.raises(PermanentError, match="oauth_key_id"):
+    with pytest.raises(PermanentError, match="have an extra `oauth_key_id`"):
         SegmentSettings.read(connect(oauth_key_id="").segment_conn_id)
 
 
