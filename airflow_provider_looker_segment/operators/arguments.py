@@ -190,7 +190,8 @@ def settings(name: str, said: Any) -> AbstractMapping[str, Any] | None:
     """
     _refuse_undefined(name, said)
     value = _parsed(said)
-    if not isinstance(value, str | Path):
+    is_broken = isinstance(value, str) and value.startswith("{")
+    if is_broken or not isinstance(value, str | Path):
         if value is None or isinstance(value, AbstractMapping) or is_dataclass(said):
             found: AbstractMapping[str, Any] | None = value
             return found
@@ -198,7 +199,7 @@ def settings(name: str, said: Any) -> AbstractMapping[str, Any] | None:
             f"Argument `{name}`:",
             should="be keys and values, or the path of a YAML or JSON file",
             but="it is neither",
-            do="Write a dict, or the path as the worker sees it.",
+            do="Write a dict or whole JSON, or the path as the worker sees it.",
         )
     import yaml  # noqa: PLC0415 - only for configuration in files
 

@@ -200,6 +200,12 @@ def test_settings_come_from_a_file(tmp_path: Path) -> None:
     assert {"rename": {"users.name": "name"}} == arguments.settings("mapping", str(file))
 
 
+def test_json_that_is_broken_is_no_path() -> None:
+    """A missing brace is no reason to look for a file."""
+    with pytest.raises(PermanentError, match="`mapping`: should be keys and values"):
+        arguments.mapping('{"prefix": "x"')
+
+
 @pytest.mark.parametrize("text", ["a: [", "- a list", None])
 def test_a_file_that_holds_no_settings_is_refused(tmp_path: Path, text: str | None) -> None:
     """A missing, broken or listing file is named."""
