@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow.sdk import TaskGroup
+from airflow.sdk import TaskGroup, TriggerRule
 
 from airflow_provider_looker_segment.assets import create_asset
 from airflow_provider_looker_segment.core.pacing import messages_per_second
@@ -102,10 +102,11 @@ def look_to_segment(
     asking = _asking(ask)
     with TaskGroup("look_to_segment", add_suffix_on_collision=True) as group:
         task_kwargs = {**_retries(group, task_kwargs), **task_kwargs}
-        # The others follow their own: report must run whatever became of those before it.
-        beginning = {
-            name: task_kwargs.pop(name) for name in ("trigger_rule",) if name in task_kwargs
-        }
+        beginning = dict(task_kwargs)
+        # The others follow their own, also where `default_args` have one for all tasks: report
+        # must run whatever became of those before it, and they not before there is work.
+        task_kwargs.pop("trigger_rule", None)
+        following = {**task_kwargs, "trigger_rule": TriggerRule.ALL_SUCCESS}
         extract = LookerRunLookOperator(
             task_id="extract",
             look_id=look_id,
@@ -135,12 +136,12 @@ def look_to_segment(
             query_timeout_s=query_timeout_s,
             looker_conn_id=looker_conn_id,
             segment_conn_id=segment_conn_id,
-            **{**task_kwargs, **beginning, "inlets": inlets},
+            **{**beginning, "inlets": inlets},
         )
         sender: BaseOperator = extract
         approve_task_id = None
         if asking is not None:
-            settings = {**task_kwargs, **asking}
+            settings = {**following, **asking}
             sender = _approval_task(
                 extract_task_id=extract.task_id, allow_older=allow_older, **settings
             )
@@ -151,7 +152,7 @@ def look_to_segment(
             max_messages_per_second=messages_per_second(max_messages_per_second),
             segment_conn_id=segment_conn_id,
             map_index_template="rows {{ task.shard['rows'] }}",
-            **task_kwargs,
+            **following,
         ).expand(shard=sender.output)
         report = SegmentReportOperator(
             task_id="report",
@@ -168,7 +169,8 @@ def look_to_segment(
 
 def _retries(group: TaskGroup, said: AbstractMapping[str, Any]) -> dict[str, Any]:
     """Return of :data:`RETRIES` what neither the call says nor the DAG, or a group around it."""
-    given = {*group.dag.default_args, *group.default_args, *said}
+    ours = said.get("default_args") or {}
+    given = {*group.dag.default_args, *group.default_args, *ours, *said}
     given |= _BACK_OFF if given & _BACK_OFF else set()
     return {name: value for name, value in RETRIES.items() if name not in given}
 

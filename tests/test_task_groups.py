@@ -90,29 +90,33 @@ HOUR = timedelta(hours=1)
         ({"retries": 1, "retry_delay": HOUR}, (1, HOUR, None, False)),
     ],
 )
-@pytest.mark.parametrize("by", ["call", "dag", "group"])
+@pytest.mark.parametrize("by", ["call", "defaults", "dag", "group"])
 def test_retries_are_ours_unless_somebody_says_otherwise(
     said: dict[str, Any], expected: tuple[Any, ...], by: str
 ) -> None:
     """What a DAG says of all its tasks holds here too, and an hour is not cut to our minutes."""
-    places = {name: said if by == name else {} for name in ("call", "dag", "group")}
+    places = {name: said if by == name else {} for name in ("call", "defaults", "dag", "group")}
     start = datetime(2026, 1, 1, tzinfo=UTC)
     with (
         DAG("tried", start_date=start, schedule=None, default_args=places["dag"]) as dag,
         TaskGroup("around", default_args=places["group"]),
     ):
-        look_to_segment("42", ask=True, **places["call"])
+        look_to_segment("42", ask=True, default_args=places["defaults"], **places["call"])
 
     assert {expected} == retries(dag)
 
 
 @pytest.mark.parametrize("rule", ["none_failed", "all_done", "one_success"])
-def test_a_trigger_rule_says_when_the_group_begins(rule: str) -> None:
+@pytest.mark.parametrize("by", ["call", "defaults"])
+def test_a_trigger_rule_says_when_the_group_begins(rule: str, by: str) -> None:
     """The report runs whatever became of the tasks before it, and not before they are done."""
-    found = {task.task_id: task.trigger_rule for task in grouped(trigger_rule=rule).tasks}
+    said: dict[str, Any] = {"trigger_rule": rule}
+    dag = grouped(ask=True, **(said if by == "call" else {"default_args": said}))
+    found = {task.task_id: task.trigger_rule for task in dag.tasks}
 
     assert {
         "look_to_segment.extract": rule,
+        "look_to_segment.approve": "all_success",
         "look_to_segment.identify": "all_success",
         "look_to_segment.report": "all_done",
     } == found
