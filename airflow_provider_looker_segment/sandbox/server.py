@@ -191,11 +191,11 @@ def _every_name() -> list[str]:
 def _listen(name: str, port: int) -> socket.socket:
     try:
         listener = socket.create_server((HOST, port), backlog=_OPEN_CONNECTIONS)
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         raise PermanentError(
             f"The {name} stand-in",
             should=f"listen on port {port} of {HOST}",
-            but=f"the system refused: {error.strerror}",
+            but=f"the system refused: {getattr(error, 'strerror', error)}",
             do="Choose another port, or 0 for any free one.",
         ) from error
     # Inherited by connections; a body would else wait 40 ms until its head is acknowledged.

@@ -197,6 +197,13 @@ def test_the_command_says_why_it_cannot_start() -> None:
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize("port", ["-1", "65536"])
+def test_a_port_that_is_none_is_refused(port: str) -> None:
+    """Python has another error for it than for a taken one."""
+    with pytest.raises(PermanentError, match=f"should listen on port {port} of .* 0-65535"):
+        _start(_parser().parse_args(["--segment-port", port]))
+
+
 def test_looks_without_a_dataset_are_not_ignored() -> None:
     """A file of Looks says nothing about the generated site."""
     with pytest.raises(PermanentError, match="--looks should come with --dataset"):
