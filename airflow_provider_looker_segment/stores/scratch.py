@@ -18,6 +18,9 @@ from tempfile import TemporaryDirectory, gettempdir
 _PREFIX = "looker-segment-scratch-"
 """Of no other folders: the sandbox and the tests have some, too."""
 
+_LOCK = "lock"
+"""A file in each: machines that share a place, as over NFS, share the locks of files only."""
+
 _LOCKED_WITHIN_S = 60
 """Seconds after which whoever has made a folder has locked it, too."""
 
@@ -31,7 +34,7 @@ def scratch_folder() -> Iterator[Path]:
             _delete_if_left(folder)
     with TemporaryDirectory(prefix=_PREFIX) as name:
         folder = Path(name)
-        with _opened(folder) as descriptor:
+        with _opened(folder / _LOCK, os.O_CREAT) as descriptor:
             # Where there are no locks nobody deletes what is left.
             with suppress(OSError):
                 _lock(descriptor)
@@ -41,14 +44,15 @@ def scratch_folder() -> Iterator[Path]:
 def _delete_if_left(folder: Path) -> None:
     if time.time() - folder.stat().st_mtime < _LOCKED_WITHIN_S:
         return
-    with _opened(folder) as descriptor:
+    with _opened(folder / _LOCK) as descriptor:
         _lock(descriptor)
         shutil.rmtree(folder)
 
 
 @contextmanager
-def _opened(folder: Path) -> Iterator[int]:
-    descriptor = os.open(folder, os.O_RDONLY)
+def _opened(path: Path, flags: int = 0) -> Iterator[int]:
+    # Some systems lock only what may be written.
+    descriptor = os.open(path, os.O_RDWR | flags, mode=0o600)
     try:
         yield descriptor
     finally:
@@ -56,5 +60,5 @@ def _opened(folder: Path) -> Iterator[int]:
 
 
 def _lock(descriptor: int) -> None:
-    """Lock a folder until it is closed, also by the death of the process."""
+    """Lock a file until it is closed, also by the death of the process."""
     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -79,8 +80,42 @@ def test_a_folder_that_may_not_be_locked_yet_is_left_alone(place: Path) -> None:
     """Somebody may have made it this very moment."""
     made = place / "looker-segment-scratch-new"
     made.mkdir()
+    (made / "lock").touch()
     with scratch_folder():
         assert made.exists()
+
+
+def test_the_lock_is_that_of_a_file() -> None:
+    """Machines that share a folder over NFS know of each other's locks of files only."""
+    with (
+        scratch_folder() as folder,
+        (folder / "lock").open("r+b") as file,
+        pytest.raises(BlockingIOError),
+    ):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@pytest.mark.parametrize("within", [False, True])
+def test_nobody_is_held_up_by_what_is_no_folder_of_ours(place: Path, within: bool) -> None:
+    """Anybody may put a pipe there, and whoever opens one to read waits for its writer."""
+    pipe = place / "looker-segment-scratch-pipe"
+    if within:
+        pipe.mkdir()
+        os.mkfifo(pipe / "lock")
+    else:
+        os.mkfifo(pipe)
+    os.utime(pipe, (LONG_AGO, LONG_AGO))
+    work = "from airflow_provider_looker_segment.stores import scratch\n"
+    work += "with scratch.scratch_folder(): print('done')"
+    done = subprocess.run(
+        [sys.executable, "-c", work],
+        env={**os.environ, "TMPDIR": str(place)},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert "done\n" == done.stdout, done.stderr
 
 
 def test_other_folders_of_this_project_are_left_alone(place: Path) -> None:
@@ -98,6 +133,7 @@ def test_nothing_is_deleted_through_a_link(
     """Temporary folders are everybody's, and anybody may put a link there."""
     others = tmp_path_factory.mktemp("others")
     (others / "file").touch()
+    (others / "lock").touch()
     (place / "looker-segment-scratch-link").symlink_to(others)
     os.utime(others, (LONG_AGO, LONG_AGO))
     with scratch_folder():
