@@ -70,7 +70,7 @@ class Guards:
         settings = {name: value for name, value in given.items() if value is not None}
         check(settings, schema="guards", where="guards")
         for name, value in settings.items():
-            if isnan(value):
+            if isinstance(value, float) and isnan(value):
                 # No number is above it, and no schema refuses it.
                 raise PermanentError(
                     f"guards.{name}",

@@ -144,6 +144,11 @@ def test_a_guard_that_is_no_number_is_none(name: str) -> None:
         Guards.of({name: float("nan")})
 
 
+def test_a_guard_may_be_as_large_as_anybody_likes() -> None:
+    """A number that no float can be is one all the same."""
+    assert 10**400 == Guards.of({"max_messages": 10**400}).max_messages
+
+
 def test_a_guard_that_nobody_set_is_the_default() -> None:
     """As in a mapping, what is null was not said."""
     names = ("max_rejected", "max_unmet", "min_rows", "max_change", "max_leavers", "max_messages")
