@@ -133,7 +133,10 @@ class ChunkStore:
                 where,
                 should="hold messages to send",
                 but="it is gone; the report deletes chunks when a run ends",
-                do=f"Clear the task {self._task_id!r} with its downstream tasks instead.",
+                do=f"Clear the task {self._task_id!r} with its downstream tasks instead."
+                if self._run_id is None
+                else "What was approved cannot be sent any more: run the Look again without "
+                "`approve`.",
             )
         if value.get("format") != FORMAT:
             raise PermanentError(
