@@ -61,8 +61,8 @@ _REJECTS_UNREAD = (
 
 _OPEN_RUNS = (
     "The chunks of the runs in `open_runs`, which go on, may hold them: nothing of it is sent, and "
-    "a run's report deletes its chunks. Where Airflow ends one without its report, forget the user "
-    "once more"
+    "a run's report deletes its chunks. Where Airflow ends one without its report, or a guard "
+    "stops it, forget the user once more"
 )
 _DELETED_CHUNKS = (
     "The chunks of the runs in `deleted_chunks`, which Airflow ended without a report, are deleted"
@@ -229,17 +229,21 @@ class Maintenance:
         if store is not None:
             is_known = is_known or any(store.user(key) is not None for key in keys.values())
             generation = store.forget(keys.values())
+        # Before the record: a run that is stopped goes from here to there.
+        unreported = self._sync.unreported()
         # Runs may have been reported, or stopped, meanwhile.
         now = self._sync.read()
         if now.stopped != record.stopped:
             self._drop(now.stopped, now)
+        dropped = [one for one in (record.stopped, now.stopped) if not _is_approved(one)]
         self._sync.update(
             lambda known: replace(
                 known,
-                stopped=known.stopped if _is_approved(known.stopped) else None,
+                stopped=None if known.stopped in dropped else known.stopped,
                 generation=max(generation, known.generation),
             )
         )
+        open_runs, deleted_chunks = self._forget_chunks(unreported, now.stopped)
         kept = self._forget_rejects(now, user)
         files = sum(found.deleted for found in kept.values())
         says = "no run sends them any more; one that is sending now may for ten seconds"
@@ -247,7 +251,6 @@ class Maintenance:
             says += ". " + _FORGOTTEN_WITHOUT_SNAPSHOT
         elif not is_known and not files:
             says += ". " + _FORGOTTEN_UNKNOWN
-        open_runs, deleted_chunks = self._forget_chunks(now.stopped)
         if deleted_chunks:
             says += ". " + _DELETED_CHUNKS
         if open_runs:
@@ -265,16 +268,21 @@ class Maintenance:
         }
 
     def _forget_chunks(
-        self, stopped: StoppedRun | None
+        self, unreported: Sequence[Mapping[str, Any]], stopped: StoppedRun | None
     ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """Delete the chunks of runs that Airflow has ended, whoever is in them.
 
+        :param unreported: the extract tasks whose chunks may be there.
         :param stopped: what another run delivers, if somebody has approved it.
         :return: the runs that go on, and those whose chunks were deleted.
         """
         open_runs, deleted = [], []
-        for about in self._sync.unreported():
+        for about in unreported:
             run = {name: about[name] for name in ("dag_id", "run_id")}
+            if stopped is not None and _is_approved(stopped) and stopped.about == about:
+                # A note that another one has brought back: whoever delivers it needs its chunks.
+                self._sync.note_no_chunks(about)
+                continue
             if self._runs.goes_on(about):
                 open_runs.append(run)
                 continue

@@ -202,6 +202,77 @@ def test_chunks_go_when_the_run_that_was_to_deliver_them_is_over(begin: Open) ->
     assert ([], []) == ids_of(maintain(first, "forget", "u-1"))
 
 
+def test_a_note_that_came_back_takes_no_chunks_from_who_delivers_them(begin: Open) -> None:
+    """A run that notes itself while another one is stopped may write the note of that again."""
+    first = green(begin(0, users(1, 2)))
+    held = begin(1, users(1, 2, 3, note="new"), guards={"max_messages": 1}).run()
+    sync = SyncStore(first.books["sync_id"])
+    stopped = sync.read().stopped
+    assert stopped is not None
+    sync.note_chunks(stopped.about)
+    flow = begin(2, {}, approve=held.run_id).extract()
+
+    said = maintain(first, "forget", "u-2")
+
+    assert ([flow.run_id], []) == ids_of(said)
+    assert [] == sync.unreported()
+    assert {} == flow.identify().report().errors
+    assert {"u-1": "new", "u-2": "n", "u-3": "new"} == {
+        user: traits["note"] for user, traits in flow.profiles.items()
+    }
+
+
+def test_chunks_that_an_approval_waits_for_in_vain_are_told_of(begin: Open) -> None:
+    """To clear the task that took them over would find none again."""
+    first = green(begin(0, users(1, 2)))
+    held = begin(1, users(1, 2, 3, note="new"), guards={"max_messages": 1}).run()
+    flow = begin(2, {}, approve=held.run_id).extract()
+    flow.is_over = True
+    maintain(first, "forget", "u-2")
+
+    flow.identify()
+
+    assert "run the Look again without `approve`" in str(flow.errors["identify[0]"])
+
+
+@pytest.mark.parametrize("moment", range(4, 10))
+def test_a_run_that_is_stopped_while_a_user_is_forgotten_is_found(
+    begin: Open, monkeypatch: pytest.MonkeyPatch, moment: int
+) -> None:
+    """Whichever variable is read next: its chunks go, or it is told of and goes with the next."""
+    from airflow.sdk import Variable
+
+    first = green(begin(0, users(1, 2)))
+    sync = SyncStore(first.books["sync_id"])
+    held = begin(1, users(1, 2, 3, note="new"), guards={"max_messages": 1})
+    # It has noted itself and asked who was forgotten before anybody was.
+    about = {"dag_id": "hazards", "task_id": "extract", "map_index": -1}
+    sync.note_chunks({**about, "run_id": held.run_id})
+    read, reads = Variable.get, []
+
+    def of_before(key: str, default: Any = None) -> Any:
+        return default if "_forgotten_" in key else read(key, default)
+
+    def get(key: str, default: Any = None) -> Any:
+        reads.append(key)
+        if len(reads) == moment + 1:
+            with monkeypatch.context() as patch:
+                patch.setattr(Variable, "get", of_before)
+                held.extract()
+        return read(key, default)
+
+    monkeypatch.setattr(Variable, "get", get)
+    said = maintain(first, "forget", "u-2")
+
+    assert "guards.max_messages" in str(held.errors["extract"])
+    if held.xcoms.chunks():
+        assert [held.run_id] == ids_of(said)[0]
+        assert "or a guard stops it" in said["says"]
+        maintain(first, "forget", "u-2")
+    assert [] == held.xcoms.chunks()
+    assert sync.read().stopped is None
+
+
 def ids_of(said: dict[str, Any]) -> tuple[list[str], list[str]]:
     """Which runs go on, and of which the chunks were deleted."""
     open_runs, deleted = (
