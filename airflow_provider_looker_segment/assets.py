@@ -33,7 +33,9 @@ def create_asset(
     :param conn_id: of the connection through which it is read, or sent.
     :param extra: whatever else is to be known of it.
     """
-    uri = f"{scheme}://{conn_id}/looks/{look_id}"
+    # Airflow allows connection ids such as "team/looker"; either sign would end the URI's host.
+    host = conn_id.replace("/", "%2F").replace("#", "%23")
+    uri = f"{scheme}://{host}/looks/{look_id}"
     return Asset(name=uri, uri=uri, group="looker_segment", extra=extra or {})
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pytest
+from airflow.models.connection import sanitize_conn_id
 
 from airflow_provider_looker_segment.assets import any_cohort, create_asset, sanitize_uri
 from tests.operators.conftest import Outcome
@@ -59,6 +60,15 @@ def test_an_assets_name_is_its_uri() -> None:
 
         assert f"{scheme}://My_Conn/looks/42" == asset.uri == asset.name
     assert any_cohort("a") == any_cohort("a")
+
+
+@pytest.mark.parametrize("conn_id", ["team/looker", "looker#2", r"team\\looker", "a.b:c-(d)!"])
+def test_each_id_that_airflow_allows_has_an_asset_of_its_own(conn_id: str) -> None:
+    """Secrets backends have folders; no id becomes that of another connection."""
+    assert conn_id == sanitize_conn_id(conn_id)
+    uri = create_asset("looker", conn_id=conn_id, look_id=42).uri
+
+    assert conn_id == unquote(uri.removeprefix("looker://").removesuffix("/looks/42"))
 
 
 @pytest.mark.parametrize(
