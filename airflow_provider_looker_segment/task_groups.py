@@ -25,7 +25,7 @@ from airflow_provider_looker_segment.operators.segment import (
 from airflow_provider_looker_segment.retry import POLICY
 
 if TYPE_CHECKING:
-    from airflow.sdk import BaseOperator
+    from airflow.sdk import Asset, BaseOperator
 
     from airflow_provider_looker_segment.core.guards import Guards
     from airflow_provider_looker_segment.core.mapping import Mapping
@@ -93,12 +93,13 @@ def look_to_segment(
     The other parameters are those of :class:`LookerRunLookOperator` and
     :class:`SegmentIdentifyOperator`.
 
-    :raises PermanentError: where this Airflow has no human approval, or knows no such setting.
+    :raises PermanentError: where the Look's id is empty or an address, where this Airflow has no
+        human approval, or knows no such setting.
     """
     inlets = list(task_kwargs.get("inlets") or ())
-    if "{{" not in str(look_id):
+    if "{" not in str(look_id):
         # Airflow's graph of assets then shows where the cohort comes from.
-        inlets.append(create_asset("looker", conn_id=looker_conn_id, look_id=look_id))
+        inlets.append(_look(look_id, conn_id=looker_conn_id))
     asking = _asking(ask)
     with TaskGroup("look_to_segment", add_suffix_on_collision=True) as group:
         task_kwargs = {**_retries(group, task_kwargs), **task_kwargs}
@@ -165,6 +166,17 @@ def look_to_segment(
         )
         [extract, identify] >> report
     return group
+
+
+def _look(look_id: str | int, *, conn_id: str) -> Asset:
+    try:
+        return create_asset("looker", conn_id=conn_id, look_id=look_id)
+    except ValueError:
+        # Most DAG files need no more of it; it names the argument.
+        from airflow_provider_looker_segment.operators import arguments  # noqa: PLC0415
+
+        arguments.look_id(look_id)
+        raise
 
 
 def _retries(group: TaskGroup, said: AbstractMapping[str, Any]) -> dict[str, Any]:

@@ -150,9 +150,20 @@ def test_an_impossible_rate_stops_the_dag_file(rate: Any) -> None:
         look_to_segment("42", max_messages_per_second=rate)
 
 
+@pytest.mark.parametrize("look_id", ["", "https://acme.looker.com/looks/42"])
+def test_what_is_no_look_stops_the_dag_file(look_id: str) -> None:
+    """Whoever reads the DAG learns which argument is wrong."""
+    with pytest.raises(PermanentError, match="`look_id`"):
+        look_to_segment(look_id)
+
+
 @pytest.mark.parametrize(
     ("look_id", "expected"),
-    [(42, ["looker://acme/looks/42"]), ("{{ params.look_id }}", [])],
+    [
+        (42, ["looker://acme/looks/42"]),
+        ("{{ params.look_id }}", []),
+        ("{% if params.old %}41{% else %}42{% endif %}", []),
+    ],
 )
 def test_a_look_that_is_known_is_an_inlet(look_id: Any, expected: list[str]) -> None:
     """Airflow's graph of assets leads from the Look to its cohort; a template names none yet."""
