@@ -156,13 +156,14 @@ class Maintenance:
         return self._reset(record) if action == "reset" else self._forget(record, user)
 
     def _show(self, record: SyncRecord) -> dict[str, Any]:
+        waits = record.stopped
         said: dict[str, Any] = {
             "sync_id": self._sync.sync_id,
             "look_id": record.look_id,
             "newest": record.newest or None,
             "rows": record.rows,
             "forgotten_ids": len(self._sync.forgotten()),
-            "waits_for_approval": record.stopped.run_id if record.stopped else None,
+            "waits_for_approval": waits.run_id if waits and not _is_approved(waits) else None,
             "snapshot": None,
         }
         store = self._store(record)

@@ -17,6 +17,9 @@ from tests.hazards.cohorts import (
 from tests.hazards.conftest import BATCH
 from tests.hazards.flow import MOMENT, connect
 
+SYNC = "adhoc_airflow/1"
+"""What a sync is called where nobody names it or its DAG."""
+
 
 @pytest.mark.parametrize("mode", ["full", "membership"])
 def test_a_stopped_run_can_be_approved(begin: Open, mode: str) -> None:
@@ -186,7 +189,9 @@ def test_a_run_that_was_stopped_during_another_still_waits(
 def test_what_is_being_delivered_is_not_taken_away(begin: Open, mode: str) -> None:
     """Neither by a green run nor by one that a guard stops."""
     held = begin(1, users(1, note="old"), mode=mode, guards={"min_rows": 2}).run()
+    assert held.run_id == maintain(held, "show", sync_id=SYNC)["waits_for_approval"]
     late = begin(3, {}, mode=mode, approve=held.run_id).extract()
+    assert maintain(held, "show", sync_id=SYNC)["waits_for_approval"] is None
     green(begin(1, users(2, 3), mode=mode))
     begin(2, users(4), mode=mode, guards={"min_rows": 2}).run()
     late.identify().report()
