@@ -7,53 +7,21 @@ import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 from airflow.sdk.io import attach
 
 from airflow_provider_looker_segment.core.history import Fates, ShardFates
-from airflow_provider_looker_segment.core.snapshot import Rules
 from airflow_provider_looker_segment.exceptions import PermanentError, TransientError
-from airflow_provider_looker_segment.stores.diff import Diff
-from airflow_provider_looker_segment.stores.generations import Identity
 from airflow_provider_looker_segment.stores.snapshot_folder import SnapshotFolder, storage
-from airflow_provider_looker_segment.stores.snapshots import SnapshotStore, run_name
-from tests.histories import CHANGED, MEMBERSHIP, POINTING, SECRET, Storage, Sync, killed_after
+from airflow_provider_looker_segment.stores.snapshots import run_name
+from tests.histories import CHANGED, MEMBERSHIP, Storage, Sync, killed_after
 from tests.object_store import ObjectStore
-
-MARK = "planted-7f3a"
-"""Part of every id and value in these tests, so that it can be searched for."""
+from tests.stores.planted import MARK, begun, files, key_of, store
 
 MANY = 2_600
 """Users: more than fit ten blocks of messages, or two batches of a commit."""
-
-
-def store(
-    sync: Sync, *, remembered: int = 0, secret: bytes = SECRET, **other: str
-) -> SnapshotStore:
-    """Open a sync's snapshot as somebody else would."""
-    identity = Identity(**{"sync_id": "sync", "look_id": "42", "source": "source", **other})
-    folder = SnapshotFolder(storage(sync.path), "sync")
-    return SnapshotStore(folder, identity, secret=secret, remembered=remembered)
-
-
-def begun(rules: Rules = CHANGED) -> Sync:
-    """Return a sync with one committed run of two users."""
-    sync = Sync(rules)
-    sync.run(1, {f"{MARK}-u": {"a": MARK}, f"{MARK}-v": {"a": 1}})
-    return sync
-
-
-def key_of(sync: Sync, user: str) -> bytes:
-    """Return what stands for a user in a sync's snapshot."""
-    return sync.store.seal.key("userId", user)
-
-
-def files() -> dict[str, bytes]:
-    """Return every file of the storage with what it holds."""
-    return {name: bytes(file.getvalue()) for name, file in Storage.store.items()}
 
 
 @pytest.mark.parametrize(
@@ -112,126 +80,6 @@ def test_what_is_in_doubt_is_found_among_many_messages() -> None:
     assert {} == sync.wrong()
 
 
-def raced(at: str = POINTING, *, later: bool = False) -> Sync:
-    """Return a sync of two runs of which one reports in the middle of the other's report.
-
-    :param at: when, as what the other report is about to open.
-    :param later: whether a third run begins and ends in that moment, too.
-    """
-    sync = begun()
-    slow, fast = (sync.extract(2, {user: {"a": 2}}) for user in ("slow", "fast"))
-    sync.deliver(slow)
-    sync.deliver(fast)
-
-    def others() -> None:
-        sync.report(fast)
-        if later:
-            sync.run(3, {"w": {"a": 1}})
-
-    Storage.meanwhile = at, others
-    sync.report(slow)
-    assert Storage.meanwhile is None
-    return sync
-
-
-@pytest.mark.parametrize(
-    ("at", "later", "generation"),
-    [
-        (r"^wb .*/generations/", False, 3),
-        (r"^wb .*/generations/", True, 4),
-        (r"^rb .*\.candidate$", False, 3),
-        (r"^rb .*\.candidate$", True, 4),
-    ],
-)
-def test_a_report_that_another_overtakes_begins_anew(
-    at: str, generation: int, *, later: bool
-) -> None:
-    """What it wrote over an older state is never pointed at, and does not stay."""
-    sync = raced(at, later=later)
-    remembered = store(sync, remembered=generation)
-
-    assert generation == sync.generation == remembered.facts()["generation"]
-    assert ["in", "in"] == [
-        (remembered.user(key_of(sync, user)) or {})["told"] for user in ("slow", "fast")
-    ]
-    names = {name.rpartition("/")[2] for name in files() if name.endswith(".sqlite")}
-    assert 2 == len(names)
-    assert generation == max(int(name.partition("-")[0]) for name in names)
-    assert [] == sync.extract(4, {user: {"a": 2} for user in ("slow", "fast")}).lines
-
-
-def test_a_reader_whom_commits_overtake_begins_anew() -> None:
-    """The generation that the pointer named may be gone before it is opened."""
-    sync = begun()
-
-    def two_more() -> None:
-        sync.run(sync.generation + 1, {"w": {"a": 1}})
-        sync.run(sync.generation + 1, {"w": {"a": 1}})
-
-    Storage.meanwhile = r"^rb .*/generations/", two_more
-    assert 3 == sync.store.facts()["generation"]
-
-    def without_end() -> None:
-        two_more()
-        Storage.meanwhile = r"^rb .*/generations/", without_end
-
-    without_end()
-    with pytest.raises(TransientError, match="stand still for a moment"):
-        sync.store.facts()
-
-
-def test_a_run_of_another_secret_stops_nobody_elses() -> None:
-    """Two first runs at one moment may make a secret each; the other one fails by itself."""
-    sync = Sync(CHANGED)
-    stranger = store(sync, secret=b"x" * 32)
-    with stranger.begin("stranger", {}) as base, TemporaryDirectory() as folder:
-        diff = Diff(
-            *(base, Path(folder)),
-            seal=stranger.seal,
-            rules=CHANGED,
-            run="stranger",
-            window=1,
-            complete=True,
-        )
-        assert [] == list(diff.lines([]))
-        diff.close()
-        stranger.push("stranger", diff)
-    sync.folder.write_run("stranger", "fates", [])
-
-    sync.run(1, {"u": {"a": 1}})
-
-    assert 1 == sync.store.facts()["generation"]
-    with pytest.raises(PermanentError, match="secret"):
-        stranger.commit("stranger", Fates([]))
-
-
-def test_two_reports_that_point_at_one_moment() -> None:
-    """The later one undoes the other, whose run is committed once more; nothing is lost."""
-    sync = raced()
-    assert 2 == sync.store.facts()["generation"]
-    remembered = store(sync, remembered=3)
-
-    with remembered.begin("next", {}):
-        pass
-
-    assert 3 == remembered.facts()["generation"]
-    assert ["in", "in"] == [
-        (remembered.user(key_of(sync, user)) or {})["told"] for user in ("slow", "fast")
-    ]
-    assert [] == sync.extract(3, {user: {"a": 2} for user in ("slow", "fast")}).lines
-    with pytest.raises(PermanentError, match="generation 4"), store(sync, remembered=4).read():
-        pass
-
-
-def test_generations_that_were_undone_are_deleted() -> None:
-    """Only the current one and the one before stay."""
-    sync = raced()
-    sync.run(3, {"w": {"a": 1}})
-    sync.run(4, {"x": {"a": 1}})
-
-    assert 2 == sum(name.endswith(".sqlite") for name in files())
-
-
 @pytest.mark.parametrize("damage", [b"", b"nonsense"])
 def test_a_damaged_generation_is_refused(damage: bytes) -> None:
     """A file that is not what the pointer says is never read."""
@@ -273,43 +121,6 @@ def test_no_file_shows_who_is_in_it() -> None:
 
     assert 0 < sum(name.endswith(".sqlite") for name in files())
     assert not [name for name, data in files().items() if MARK.encode() in data]
-
-
-def test_a_forgotten_user_leaves_a_tombstone_only() -> None:
-    """No state, no earlier generation and no message of theirs is left; runs honour it."""
-    sync = begun(MEMBERSHIP)
-    run = sync.extract(2, {f"{MARK}-u": {"a": 2}, f"{MARK}-v": {"a": 2}})
-    sync.deliver(run, lost=2)
-    sync.report(run)
-    key = key_of(sync, f"{MARK}-u")
-
-    sync.store.forget([key_of(sync, f"{MARK}-u")])
-
-    assert {"forgotten": True} == sync.store.user(key_of(sync, f"{MARK}-u"))
-    assert not [name for name in files() if name.endswith(".bodies")]
-    (name,) = (name for name in files() if name.endswith(".sqlite"))
-    # The one place that the key is left in is the list of tombstones.
-    assert 1 == files()[name].count(key)
-    calls = sync.segment.calls
-    sync.run(3, {f"{MARK}-u": {"a": 3}})
-    assert {f"{MARK}-v"} == {
-        json.loads(line.body)["userId"]
-        for run in list(sync.known.values())[-1:]
-        for line in run.lines
-    }
-    assert calls + 1 == sync.segment.calls
-
-
-def test_a_run_under_way_commits_nothing_about_the_forgotten() -> None:
-    """Whoever was forgotten during a run is unknown after it."""
-    sync = begun()
-    run = sync.extract(2, {f"{MARK}-u": {"a": 2}, f"{MARK}-v": {"a": 2}})
-    sync.store.forget([key_of(sync, f"{MARK}-u")])
-    sync.deliver(run)
-    sync.report(run)
-
-    assert {"forgotten": True} == sync.store.user(key_of(sync, f"{MARK}-u"))
-    assert 1 == sync.store.facts()["users"]
 
 
 def test_a_reset_deletes_everything() -> None:
@@ -497,36 +308,3 @@ def test_fates_survive_their_file() -> None:
     assert expected == [int(fates.of(position)) for position in range(6)]
     assert expected == [int(again.of(position)) for position in range(6)]
     assert 2 == Fates.unknown().of(10**9)
-
-
-def test_forgetting_leaves_the_messages_of_others_to_runs_that_overlap() -> None:
-    """A run under way may leave others in doubt, and only their messages end that."""
-    sync = begun()
-    late = sync.extract(2, {f"{MARK}-v": {"a": 2}, f"{MARK}-u": {"a": 2}})
-    sync.run(3, {f"{MARK}-u": {"a": 3}, f"{MARK}-v": {"a": 3}})
-
-    sync.forget(f"{MARK}-u")
-
-    texts = [
-        text
-        for name, data in files().items()
-        if name.endswith(".bodies") and late.name not in name
-        for text in texts_of(sync, data)
-    ]
-    assert not [text for text in texts if f"{MARK}-u" in text]
-    assert [text for text in texts if f"{MARK}-v" in text]
-    sync.deliver(late)
-    sync.report(late)
-    sync.run(4, {})
-    assert {} == sync.wrong()
-    assert {"a": 3} == sync.segment.profiles[f"{MARK}-v"]
-
-
-def texts_of(sync: Sync, data: bytes) -> list[str]:
-    """Read a file of messages."""
-    with TemporaryDirectory() as folder:
-        path = Path(folder, "bodies")
-        path.write_bytes(data)
-        with closing(sqlite3.connect(path)) as database:
-            blocks = database.execute("SELECT data FROM blocks").fetchall()
-    return [text for (block,) in blocks for text in sync.store.seal.open_block(block, where="")]
