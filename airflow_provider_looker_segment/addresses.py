@@ -5,8 +5,8 @@ Text enters; an address that holds no secret and sends none in clear text leaves
 
 from __future__ import annotations
 
-import ipaddress
 import re
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import SplitResult, urlsplit
 
 from airflow_provider_looker_segment.exceptions import PermanentError
@@ -21,7 +21,7 @@ def base_url_of(host: str, port: int | None) -> str:
     'https://acme.looker.com:19999'
     """
     host = host.strip()
-    if _is_ipv6(host):
+    if isinstance(_ip(host), IPv6Address):
         # Airflow takes the brackets off where a connection is one URI.
         host = f"[{host}]"
     url = (host if "://" in host else f"https://{host}").rstrip("/")
@@ -31,12 +31,8 @@ def base_url_of(host: str, port: int | None) -> str:
 
 def is_loopback(host: str) -> bool:
     """Whether a host is this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    ip = _ip(host)
+    return host == "localhost" if ip is None else ip.is_loopback
 
 
 def refuse_clear_text(where: str, url: str, *, is_allowed: bool) -> None:
@@ -84,11 +80,11 @@ def refuse_secret(where: str, address: str) -> None:
     )
 
 
-def _is_ipv6(host: str) -> bool:
+def _ip(host: str) -> IPv4Address | IPv6Address | None:
     try:
-        return ipaddress.ip_address(host).version == 6
+        return ip_address(host)
     except ValueError:
-        return False
+        return None
 
 
 def _parts(url: str) -> tuple[SplitResult | None, int | None]:
